@@ -100,10 +100,12 @@ def compare_forms(external: Path, internal: Path) -> tuple[str, ...]:
 
     Raises:
         InputError: a file cannot be read.
-        IntegrityError: one of them is no bundle, or lacks a file that is compared.
+        IntegrityError: one of them is no bundle, or lacks a file that is compared; the internal archive was edited.
     """
-    form, whole = (unpack(read_archive(path))[0] for path in (external, internal))
+    (form, _), (whole, defects) = (unpack(read_archive(path)) for path in (external, internal))
     try:
+        if defects:
+            raise IntegrityError("; ".join(defects))
         return tuple(_other_form(form, whole, internal))
     except IntegrityError as error:
         raise IntegrityError(f"{internal}: {error}") from None

@@ -63,7 +63,7 @@ def audit_in(files: Mapping[str, bytes]) -> Audit:
     """The audit.
 
     Raises:
-        IntegrityError: it is no audit, or holds more than one.
+        IntegrityError: it is no audit, or holds fields that an audit does not have.
     """
     try:
         audit = Audit.from_json(json_in(files, AUDIT_FILE))

@@ -140,7 +140,7 @@ def _training_curves(inputs: AuditInputs) -> dict[str, Any]:
 
 
 def _group_table(p: Predictions) -> tuple[GroupCount, ...]:
-    """Counts of every declared group, part by part."""
+    """Counts of every group that occurs, part by part."""
     codes, index = np.unique(p.group, return_inverse=True)
     counts = np.bincount(index * len(SPLITS) + p.split, minlength=len(codes) * len(SPLITS)).reshape(-1, len(SPLITS)).tolist()
     groups = [Group(code // p.attributes, code % p.attributes) for code in codes.tolist()]

@@ -263,7 +263,7 @@ def _numbers(frame: pd.DataFrame, columns: list[str], defects: _Defects) -> Floa
 
 def _hint(values: pd.Series, bad: npt.NDArray[np.bool_]) -> str:
     """What is probably wrong with cells that are no numbers."""
-    first = values.iloc[int(bad.argmax())] if bad.any() else None
+    first = values.iloc[int(bad.argmax())]
     if not isinstance(first, str):
         return ""
     if advice := number_advice(first):

@@ -155,8 +155,10 @@ def value_differences(recorded: MetricValue, computed: MetricValue) -> Iterator[
         yield f"recorded interval {recorded.interval}, computed again {computed.interval}"
     if not is_close(*(value.statistic and value.statistic.to_json() for value in (recorded, computed))):
         yield "the recorded sufficient statistic is not what the predictions give"
-    if (recorded.n, recorded.incomplete, recorded.smallest_cell) != (computed.n, computed.incomplete, computed.smallest_cell):
-        yield f"recorded n = {recorded.n}, computed again {computed.n}"
+    for name in ("n", "incomplete", "smallest_cell"):
+        one, other = getattr(recorded, name), getattr(computed, name)
+        if one != other:
+            yield f"recorded {name} = {one}, computed again {other}"
 
 
 def is_close(one: Any, other: Any) -> bool:

@@ -104,7 +104,7 @@ class LazyGroup(click.Group):
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.pass_context
-def root(ctx: click.Context, /, debug: bool, **options: object) -> None:
+def root(ctx: click.Context, /, **options: object) -> None:
     """Audit machine unlearning for group fairness, and gate the promotion of unlearned models.
 
     Exit codes: 0 done or passed, 1 policy breached, 2 usage or input invalid, 3 inconclusive, 4 environment failure,
@@ -113,7 +113,6 @@ def root(ctx: click.Context, /, debug: bool, **options: object) -> None:
     if "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1" and ctx.invoked_subcommand not in DISTRIBUTED:
         raise click.UsageError(f"torchrun is for {', '.join(DISTRIBUTED)}: run {ctx.invoked_subcommand} in one process")
     ctx.obj = options
-    ctx.meta["grmu_audit.debug"] = debug
 
 
 def run(arguments: Sequence[str] | None = None) -> None:

@@ -177,7 +177,7 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, object]:
     """``("epochs=3", "augment=false")`` to typed values, read as YAML scalars.
 
     Raises:
-        InputError: a pair without ``=``, or a key twice.
+        InputError: a pair without ``=``, a key twice, or a value that is no YAML.
 
     >>> parse_settings(("epochs=3", "augment=false"))
     {'epochs': 3, 'augment': False}
@@ -193,7 +193,7 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, object]:
             raise InputError(f"{key!r} is given twice")
         try:
             settings[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):  # ValueError: a date that does not exist
             raise InputError(f"the value of {key!r} cannot be read: {value!r}") from None
     return settings
 

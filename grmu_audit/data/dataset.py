@@ -22,6 +22,9 @@ SPLITS = ("train", "val", "test")
 COLUMNS = ("id", "split", "target", "attribute", "subject")
 """Columns of every manifest table, in this order; the columns of single attributes follow where there are several."""
 
+ALONE = "(row "
+"""Beginning of the subject of a sample that belongs to nobody; its place in the table follows."""
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -168,11 +171,7 @@ class DeletedRow:
 
 @dataclass(frozen=True)
 class Dataset:
-    """All samples of all splits.
-
-    Raises:
-        InputError: from the readers that build it, never from here.
-    """
+    """All samples of all splits."""
 
     header: Header
     """Names, sizes and provenance."""

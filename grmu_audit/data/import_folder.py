@@ -26,7 +26,7 @@ PARTS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "t
 ANNOTATIONS = "val_annotations.txt"
 """Labels of Tiny-ImageNet's validation images."""
 SHARE = 0.1
-"""Share of the training images that is sampled as validation, or test, where a folder has none."""
+"""Share of the training images that is sampled as validation where a folder has none; twice that is sampled as test."""
 ADVICE = "one sub-folder per class is needed, such as photos/cat/1.jpg, or photos/train/cat/1.jpg beside photos/test"
 
 
@@ -60,12 +60,17 @@ def write_table(images: Path, out: Path, attribute_file: Path | None = None, see
         seed: of the sampling of splits that the folder does not have.
 
     Raises:
-        InputError: no such layout, fewer than two classes, a class of validation or test that training lacks, or an attribute
-            file that does not fit.
+        InputError: no such layout, a file name that cannot be printed, fewer than two classes, a class of validation or test
+            that training lacks, or an attribute file that does not fit.
     """
     if not images.is_dir():
         raise InputError(f"--images {images}: no such folder")
     rows, left_out = _rows(images)
+    for row in rows:
+        if not row.path.isprintable():
+            raise InputError(
+                f"{images}: the file name {row.path[:80]!a} holds a character that cannot be printed: rename the file"
+            )
     classes = sorted({row.label for row in rows})
     if len(classes) < 2:
         raise InputError(f"{images}: {len(classes)} class(es) with images: {ADVICE}")
@@ -160,5 +165,7 @@ def _attributes(file: Path, paths: list[str]) -> tuple[tuple[str, ...], dict[str
         if name not in known:
             hint = other_notation(name, by_notation(known))
             raise InputError(f"{table.source}: row {row}: no image {name[:80]!a}{hint}: ids are paths such as {paths[0]}")
+        if known[name] in cells:
+            raise InputError(f"{table.source}: row {row}: {known[name][:80]!a} is named by path and by file name: keep one row")
         cells[known[name]] = [table.column(column)[place] for column in names]
     return names, cells

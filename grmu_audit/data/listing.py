@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,7 +68,7 @@ def listing_frame(labels: Labels) -> tuple[pd.DataFrame, tuple[str, ...], dict[s
         several labels counts once, under the first); [n] whether each given sample was kept.
 
     Raises:
-        InputError: no attribute, too many combinations, or no sample is left.
+        InputError: no attribute, one without values, too many combinations, or no sample is left.
     """
     import pandas as pd
 
@@ -103,8 +104,11 @@ def _check_attributes(labels: Labels) -> None:
         raise InputError("no attribute column is chosen: name at least one")
     if len(set(names)) != len(names):
         raise InputError(f"an attribute column is chosen twice ({', '.join(names)}): name each once")
-    size = int(np.prod([len(attribute.values) for attribute, _ in labels.attributes]))
-    if not 1 <= size <= MOST_VALUES:
+    empty = [attribute.name for attribute, _ in labels.attributes if not attribute.values]
+    if empty:
+        raise InputError(f"the attribute {empty[0]!r} has no value in any row: fill in its column, or choose another")
+    size = math.prod(len(attribute.values) for attribute, _ in labels.attributes)
+    if size > MOST_VALUES:
         raise InputError(f"the attributes have {size} combinations, more than {MOST_VALUES}: choose fewer columns")
 
 

@@ -35,7 +35,7 @@ Side = Annotated[int, Field(ge=8, le=1024)]
 class Preprocess(BaseModel):
     """What is done with an input before the network sees it; what is left out stays as the data has it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     size: Annotated[Side | tuple[Side, Side] | None, BeforeValidator(_one_side)] = None
     """Height and width of an input; one number for a square."""
@@ -100,7 +100,13 @@ def preprocess_of(tree: object, source: str) -> Preprocess:
         raise InputError(
             f"preprocessing of {source}: a mapping is needed, such as {{size: 224, resize: 256, mean: [...], std: [...]}}"
         )
-    known = _of_hugging_face(tree) if "image_mean" in tree else _of_timm(tree.get("pretrained_cfg", tree))
+    try:
+        known = _of_hugging_face(tree) if "image_mean" in tree else _of_timm(tree.get("pretrained_cfg", tree))
+    except (KeyError, TypeError, IndexError, ArithmeticError, ValueError) as error:
+        raise InputError(
+            f"preprocessing of {source}: a key that it needs is missing or has an impossible value "
+            f"({type(error).__name__}: {error}): correct the file"
+        ) from None
     try:
         return Preprocess.model_validate(known if known is not None else dict(tree))
     except ValidationError as error:
@@ -137,12 +143,15 @@ def _of_hugging_face(tree: Mapping[Any, Any]) -> dict[str, object]:
     """Keys of an image processor's configuration."""
     crop = tree.get("crop_size") if tree.get("do_center_crop") else None
     size = _one_side(tree.get("size"))
+    mean, std = tree["image_mean"], tree["image_std"]
+    if not tree.get("do_normalize", True):
+        mean, std = [0.0] * len(mean), [1.0] * len(std)
     return {
         "size": crop or size,
         "resize": size if crop and tree.get("do_resize", True) else "stretch",
         "interpolation": {2: "bilinear", 3: "bicubic"}.get(tree.get("resample", 2), str(tree.get("resample"))),
-        "mean": tree["image_mean"],
-        "std": tree["image_std"],
+        "mean": mean,
+        "std": std,
     }
 
 

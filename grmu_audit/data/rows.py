@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from grmu_audit.data.dataset import COLUMNS, Dataset, DeletedRow, Header
+from grmu_audit.data.dataset import ALONE, COLUMNS, Dataset, DeletedRow, Header
 from grmu_audit.errors import IntegrityError
 from grmu_audit.evidence import pseudonyms
 from grmu_audit.evidence.pseudonyms import row_digest
@@ -53,7 +53,9 @@ class RowTable:
             DamagedFileError: it is no such file.
         """
         facts, arrays = unpack_arrays(content)
-        if facts.get("schema") != SCHEMA or any(arrays[name].dtype != kind for name, kind in _COLUMNS.items()):
+        kinds = {name: np.dtype(kind) for name, kind in _COLUMNS.items()}
+        whole = {name: array.dtype for name, array in arrays.items()} == kinds and {"header", "digest"} <= facts.keys()
+        if facts.get("schema") != SCHEMA or not whole:
             raise DamagedFileError("it is not a table of rows")
         return cls(facts["header"], str(facts["digest"]), arrays)
 
@@ -156,6 +158,9 @@ def _plain(header: Header) -> dict[str, Any]:
 def _digests(dataset: Dataset, key: bytes) -> list[str]:
     """Keyed digest of each row: id, split, labels, the person where there are persons, and the decoded input."""
     own = [name for name in dataset.frame.columns if name not in COLUMNS]
-    named = ["id", "split", "target", "attribute", *own, *(["subject"] if dataset.header.subject_name else [])]
-    rows = zip(*(map(str, dataset.frame[name].tolist()) for name in named), dataset.content, strict=True)
+    columns = [list(map(str, dataset.frame[name].tolist())) for name in ("id", "split", "target", "attribute", *own)]
+    if dataset.header.subject_name:  # the place of a sample without a person changes when rows before it are deleted
+        people = map(str, dataset.frame["subject"].tolist())
+        columns.append([ALONE if person.startswith(ALONE) else person for person in people])
+    rows = zip(*columns, dataset.content, strict=True)
     return [row_digest(key, json.dumps(row)) for row in rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 
@@ -86,20 +87,19 @@ def named_group(target: str | int, attribute: str | int, header: Header) -> Grou
 
 
 def parse_group(text: str, header: Header) -> Group:
-    """``1,0`` or ``blond / male`` as a group.
+    """``1,0``, two codes, or ``blond / male``, two names, as a group; names may be numbers too.
 
     Raises:
-        InputError: neither form, or no such class or attribute value.
+        InputError: neither form, or no class or attribute value of that name.
     """
     left, bar, right = (part.strip() for part in text.partition("/" if "/" in text else ","))
     if not (bar and left and right):
         raise InputError(
             f"group {text!r} is neither TARGET,ATTRIBUTE with two whole numbers, such as 1,0, nor 'CLASS / ATTRIBUTE'"
         )
-    try:
-        return Group(int(left), int(right))
-    except ValueError:
-        pass
+    if "/" not in text:
+        with suppress(ValueError):
+            return Group(int(left), int(right))
     for index in range(1, len(text)):  # names may hold the separator themselves
         if text[index] in "/,":
             target, attribute = text[:index].strip(), text[index + 1 :].strip()

@@ -43,7 +43,7 @@ def rows_of_subjects(parsed: ForgetList, frame: pd.DataFrame, subject_name: str)
 def with_whole_subjects(
     parsed: ForgetList, frame: pd.DataFrame, forgotten: Collection[str] = (), *, take: bool
 ) -> tuple[ForgetList, int]:
-    """The list with, where ``take`` says so, all rows of every subject that it names a row of; and how many it does not name.
+    """The list, with all rows of its subjects if ``take`` is true; and how many of these rows it does not name.
 
     Args:
         parsed: the list.

@@ -114,7 +114,7 @@ def _build(listing: Listing, found: list[FileInfo], plan: _Plan, made: Path, obs
         partial.mkdir(exist_ok=True, mode=0o700)
         sizes = np.array([plan.size(one) for one in found], dtype=np.int64)
         heights, widths = sizes[:, 0], sizes[:, 1]
-        records = _fill(listing, plan, partial, sizes, observer)
+        records = _fill(listing, plan, partial, found, sizes, observer)
         digests, hashes = records[:, :32], np.ascontiguousarray(records[:, 32:]).view(np.uint64)
         np.savez(partial / INDEX, heights=heights, widths=widths, digests=digests, hashes=hashes)
         index = hashlib.sha256((partial / INDEX).read_bytes()).hexdigest()
@@ -130,6 +130,7 @@ class _Writer:
 
     listing: Listing
     plan: _Plan
+    found: list[FileInfo]
     heights: npt.NDArray[np.int64]
     widths: npt.NDArray[np.int64]
     starts: npt.NDArray[np.int64]
@@ -148,7 +149,10 @@ class _Writer:
             return None
         path = self.listing.paths[index]
         try:
-            image = self.plan.pixels((self.listing.root / path).read_bytes(), shape)
+            content = (self.listing.root / path).read_bytes()
+            if hashlib.sha256(content).digest() != self.found[index].sha256:
+                return f"{path}: changed while the images were read: run the command again"
+            image = self.plan.pixels(content, shape)
         except (UndecodableError, OSError) as error:
             return f"{path}: {error}"
         _write(self.pixels, np.ascontiguousarray(image).tobytes(), start)
@@ -157,14 +161,14 @@ class _Writer:
 
 
 def _fill(
-    listing: Listing, plan: _Plan, partial: Path, sizes: npt.NDArray[np.int64], observer: Observer
+    listing: Listing, plan: _Plan, partial: Path, found: list[FileInfo], sizes: npt.NDArray[np.int64], observer: Observer
 ) -> npt.NDArray[np.uint8]:
     """Decode what is not there yet; returns the records of ``DONE``."""
     heights, widths = sizes[:, 0], sizes[:, 1]
     starts = offsets(heights, widths)
     pixels = _open_sized(partial / PIXELS, int(starts[-1]))
     done = _open_sized(partial / DONE, RECORD * len(heights))
-    write = _Writer(listing, plan, heights, widths, starts, pixels, done)
+    write = _Writer(listing, plan, found, heights, widths, starts, pixels, done)
     try:
         with observer.progress(f"decoding {listing.header.name}", len(listing.paths), "image") as tick:
             defects = [defect for defect in parallel(write, [str(i) for i in range(len(heights))], tick) if defect]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from grmu_audit.data.dataset import SPLITS, Attribute, Header
+from grmu_audit.data.dataset import ALONE, SPLITS, Attribute, Header
 from grmu_audit.data.listing import EVERYBODY, Labels
 from grmu_audit.data.readers.layout import codes, held_out, splits_of, unique_ids
 from grmu_audit.errors import InputError
@@ -71,7 +71,7 @@ class HeldOut(Strict):
 class Manifest(Strict):
     """Everything that a table of labels does not say about itself."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
 
     schema_: Literal["grmu-audit/manifest/v1"] = Field("grmu-audit/manifest/v1", alias="schema")
     """Schema name and version."""
@@ -196,7 +196,7 @@ def _codes(table: TextTable, column: Column) -> list[int | None]:
 
 def _subjects(cells: list[str]) -> list[object]:
     """A sample without a subject is a subject of its own."""
-    return [cell or f"(row {row})" for row, cell in enumerate(cells)]
+    return [cell or f"{ALONE}{row})" for row, cell in enumerate(cells)]
 
 
 def _splits(manifest: Manifest, table: TextTable, ids: list[str], subject: list[object] | None) -> list[str]:

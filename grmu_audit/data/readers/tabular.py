@@ -29,7 +29,7 @@ def read_tabular(manifest: Manifest, table: TextTable, labels: Labels) -> Datase
     training rows; one that only occurs elsewhere is all zeros.  A row without a feature's value is left out and counted.
 
     Raises:
-        InputError: a feature is missing, has too many categories, or is constant in training.
+        InputError: a feature is missing or has too many categories, or no complete row is in the training split.
     """
     features, left_out = read_features(manifest, table)
     columns = {feature.name: feature.values for feature in features}

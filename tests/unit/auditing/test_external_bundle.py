@@ -13,7 +13,7 @@ from support.memory_store import MemoryStore
 
 from grmu_audit.auditing.bundle_check import compare_forms, verify_bundle, verify_bundle_bytes
 from grmu_audit.auditing.disclosure.external_form import external_form
-from grmu_audit.errors import InputError
+from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.evidence.archive import pack, unpack
 from grmu_audit.evidence.attestation import verdict_statement
 from grmu_audit.evidence.signing import load_public_key, sign_envelope
@@ -53,6 +53,14 @@ def test_an_external_bundle_agrees_says_what_was_not_checked_and_fits_the_intern
     assert sorted(files) == ["README.md", "attestation.dsse.json", "audit.json", *ledger, "policy.json", "report.html"]
     with pytest.raises(InputError, match="is an external bundle"):
         compare_forms(external, external)
+
+
+def test_an_internal_archive_that_was_edited_is_not_compared_with(exported: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    external, internal, _ = exported
+    edited = tmp_path / "edited.zip"
+    edited.write_bytes(internal.read_bytes() + b"x")
+    with pytest.raises(IntegrityError, match=r"edited\.zip: the archive itself was edited"):
+        compare_forms(external, edited)
 
 
 def edited(files: dict[str, bytes], edit: Callable[[dict[str, Any]], None]) -> bytes:

@@ -13,13 +13,13 @@ from support.bundles import Files, exported, made_exact, rewritten
 from support.judged_audits import predictions
 
 from grmu_audit.auditing.bundle_check import verify_bundle_bytes
-from grmu_audit.auditing.recomputation import Recomputed, recompute, rule_findings, statement_findings
+from grmu_audit.auditing.recomputation import Recomputed, recompute, rule_findings, statement_findings, value_differences
 from grmu_audit.auditing.rows_read import without_record
 from grmu_audit.evidence.archive import pack, unpack
 from grmu_audit.evidence.ledger import check_ledger
 from grmu_audit.policy import Policy
 from grmu_audit.policy.judgement import judge
-from grmu_audit.records import Audit
+from grmu_audit.records import CANDIDATE, Audit, MetricValue
 from grmu_audit.utils import canonical_json, sha256_hex
 
 
@@ -309,6 +309,13 @@ def test_a_verdict_that_is_not_there_or_lacks_a_rule_of_the_policy_is_named(unsi
 
     assert again(files, without_verdict).findings[0] == "the audit has no verdict"
     assert "the verdict does not hold the rules of the policy" in again(files, without_rule).findings
+
+
+@pytest.mark.parametrize(("name", "value"), [("n", 9), ("incomplete", True), ("smallest_cell", 3)])
+def test_the_count_that_differs_is_named(name: str, value: object) -> None:
+    plain = MetricValue("accuracy", CANDIDATE, 0.5, 10)
+    found = list(value_differences(plain, replace(plain, **{name: value})))
+    assert found == [f"recorded {name} = {getattr(plain, name)}, computed again {value}"]
 
 
 def test_nothing_is_compared_where_either_verdict_is_missing(unsigned: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import click
 import pytest
 from support.judged_audits import audit_of, policy, predictions
 
-from grmu_audit.cli.options import data_spec, loads, write_formats
+from grmu_audit.cli.options import data_spec, loads, parse_settings, write_formats
 from grmu_audit.errors import InputError
 from grmu_audit.records import Audit, ModelRef
 
@@ -32,6 +33,12 @@ def test_data_is_found_from_any_folder(
     monkeypatch.chdir(tmp_path)
     found = data_spec(name, root, pairs)
     assert [found.name, found.options] == json.loads(json.dumps(wanted).replace("{here}", str(tmp_path)))
+
+
+@pytest.mark.parametrize("value", ["[", "2026-13-45"])
+def test_a_value_that_cannot_be_read_is_named(value: str) -> None:
+    with pytest.raises(InputError, match=f"the value of 'lr' cannot be read: '{re.escape(value)}'"):
+        parse_settings((f"lr={value}",))
 
 
 @pytest.fixture

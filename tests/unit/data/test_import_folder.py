@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -124,6 +125,15 @@ def test_a_line_of_annotations_that_names_no_image_is_refused(tmp_path: Path, li
         write_table(tmp_path / "x", tmp_path / "x.csv")
 
 
+@pytest.mark.parametrize("name", [b"caf\xe9.png", b"a\nb.png"])
+def test_a_file_name_that_no_table_can_hold_is_refused(tmp_path: Path, name: bytes) -> None:
+    for label in ("cat", "dog"):
+        pictures(tmp_path / "x" / label, 3)
+    (tmp_path / "x" / "cat" / "xcat0.png").rename(tmp_path / "x" / "cat" / os.fsdecode(name))
+    with pytest.raises(InputError, match=r"the file name 'cat/.*' holds a character that cannot be printed: rename the file"):
+        write_table(tmp_path / "x", tmp_path / "x.csv")
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -131,6 +141,7 @@ def test_a_line_of_annotations_that_names_no_image_is_refused(tmp_path: Path, li
         ("id,class\ncat/xcat0.png,cat\n", "needs the column id and columns of attributes (not path, split or class)"),
         ("id,sex\ncat/xcat0.png,f\nxcat9.png,f\n", "row 3: no image 'xcat9.png': ids are paths such as cat/xcat0.png"),
         ("id,sex\ncat/XCAT0.png,f\n", "no image 'cat/XCAT0.png' (only the notation differs from 'cat/xcat0.png')"),
+        ("id,sex\ncat/xcat0.png,f\nxcat0.png,m\n", "row 3: 'cat/xcat0.png' is named by path and by file name: keep one row"),
         ("id,sex\nsame.png,f\n", "row 2: no image 'same.png': ids are paths such as cat/same.png"),
     ],
 )

@@ -34,6 +34,8 @@ LARGE = Attribute("place", tuple(map(str, range(MOST_VALUES // 2 + 1))))
         (labels([], (SEX, [])), r"no sample has all of its labels \(the table is empty\): correct the labels"),
         (labels([0, 1]), "no attribute column is chosen: name at least one"),
         (labels([0], (LARGE, [0]), (SEX, [0])), f"the attributes have {MOST_VALUES + 2} combinations, more than {MOST_VALUES}"),
+        (labels([0], *((Attribute(f"a{i}", ("0", "1")), [0]) for i in range(64))), f"have {2**64} combinations"),
+        (labels([0], (Attribute("skin", ()), [None])), "the attribute 'skin' has no value in any row"),
         (labels([0], (Attribute("hired", ("a",)), [0])), "hired is target and attribute at once"),
     ],
 )

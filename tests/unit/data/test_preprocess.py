@@ -108,6 +108,10 @@ def test_presets_of_torchvision_without_a_download() -> None:
             Preprocess(size=(224, 224), resize="stretch", mean=(0.5,) * 3, std=(0.5,) * 3),
         ),
         (
+            {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "size": 224, "do_normalize": False},
+            Preprocess(size=224, resize="stretch", mean=(0.0,) * 3, std=(1.0,) * 3),
+        ),
+        (
             {"pretrained_cfg": {"input_size": [3, 224, 224], "crop_pct": 0.875, "interpolation": "bicubic", **IMAGENET}},
             Preprocess(size=224, resize=256, interpolation="bicubic", **IMAGENET),
         ),
@@ -128,8 +132,15 @@ def test_files_of_others(tmp_path: Path, tree: dict[str, Any], wanted: Preproces
         ({"resize": 32}, "resize needs size, the side of an input"),
         ({"mean": [0, 0, 0]}, "mean and std belong together"),
         ({"mean": [0, 0, 0], "std": [1, 0, 1]}, "std above 0"),
+        ({"mean": [0, 0, 0], "std": [1, float("nan"), 1]}, "std.1: Input should be a finite number"),
         ({"size": 64, "interpolation": "nearest"}, "interpolation: Input should be 'bilinear' or 'bicubic'"),
         ([], "a mapping is needed"),
+        (
+            {"crop_pct": 0.9, "input_size": [3, 224, 224]},
+            "a key that it needs is missing or has an impossible value (KeyError: 'mean')",
+        ),
+        ({"crop_pct": 0, "input_size": [3, 224, 224]}, "a key that it needs is missing or has an impossible value"),
+        ({"image_mean": [0.5, 0.5, 0.5], "size": 224}, "(KeyError: 'image_std'): correct the file"),
     ],
 )
 def test_impossible_ones_are_refused(tree: object, says: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grmu_audit.data.catalog import DataSpec, load_dataset
 from grmu_audit.data.dataset import COLUMNS, Dataset, Header
+from grmu_audit.data.import_table import ImportOptions, import_data
 from grmu_audit.data.rows import RowTable, row_table, without_deleted
 from grmu_audit.errors import IntegrityError
 from grmu_audit.evidence import pseudonym, pseudonyms
@@ -48,6 +51,21 @@ def test_rows_may_be_gone_exactly_where_they_were_forgotten(gone: set[int], forg
     else:
         with pytest.raises(IntegrityError, match=f"rows: {len(gone - forgotten)} gone that no request"):
             without_deleted(now, TABLE, KEY, names, "m/1")
+
+
+def test_rows_without_a_person_stay_the_same_when_rows_before_them_are_deleted(tmp_path: Path) -> None:
+    table, manifest = tmp_path / "people.csv", tmp_path / "people.yaml"
+    lines = ["id,split,label,x,who", *(f"id-{i},{SPLIT[i]},{i % 2},{i}.5,{'ab'[i % 2] if i < 4 else ''}" for i in range(N))]
+    table.write_text("\n".join(lines))
+    import_data(ImportOptions(table, "label", (), subject="who"), manifest)
+    spec = DataSpec(str(manifest))
+    recorded = row_table(load_dataset(spec), KEY)
+    table.write_text("\n".join(line for line in lines if not line.startswith("id-0,")))
+    found = without_deleted(load_dataset(spec), recorded, KEY, pseudonyms(KEY, ["id-0"]), "m/1")
+    assert [row.name for row in found.deleted] == [pseudonym(KEY, "id-0")]
+    table.write_text("\n".join(line + "c" if line.startswith("id-5,") else line for line in lines))
+    with pytest.raises(IntegrityError, match="rows: 1 changed"):
+        without_deleted(load_dataset(spec), recorded, KEY, (), "m/1")
 
 
 @given(st.integers(0, N - 1), st.sampled_from(["id", "target", "attribute", "subject", "input"]))
@@ -112,6 +130,10 @@ def test_another_file_of_arrays_is_no_table_of_rows(facts: dict[str, object], ki
     )
     with pytest.raises(DamagedFileError, match="it is not a table of rows"):
         RowTable.from_bytes(changed)
+    with pytest.raises(DamagedFileError, match="it is not a table of rows"):
+        RowTable.from_bytes(pack_arrays(plain, {name: array for name, array in arrays.items() if name != "digest"}))
+    with pytest.raises(DamagedFileError, match="it is not a table of rows"):
+        RowTable.from_bytes(pack_arrays({"schema": plain["schema"]}, arrays))
 
 
 def test_images_keep_their_pixels_and_take_the_recorded_splits() -> None:

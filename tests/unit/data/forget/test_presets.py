@@ -117,6 +117,15 @@ def test_groups_and_classes_by_name() -> None:
             parse_group(text, header)
 
 
+def test_a_group_as_reports_show_it_is_read_by_its_names_also_where_these_are_numbers() -> None:
+    header = Header("x", "1", ("1", "2"), ("1", "2"))
+    for group in (Group(0, 0), Group(0, 1), Group(1, 1)):
+        assert parse_group(group.label(header.class_names, header.attribute_names), header) == group
+    assert parse_group("1,1", header) == Group(1, 1)
+    with pytest.raises(InputError, match="no attribute value '0'; there are: 1, 2"):
+        parse_group("1 / 0", header)
+
+
 def test_data_without_subjects_says_so(tmp_path: Path) -> None:
     layouts.waterbirds(tmp_path)
     data = dataset(read_listing(DataSpec("waterbirds", {"root": str(tmp_path)})))

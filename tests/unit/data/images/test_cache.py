@@ -70,6 +70,24 @@ def test_changed_file_gives_another_digest(listing: Listing, tmp_path: Path) -> 
     assert len(caches(tmp_path)) == 2
 
 
+def test_a_file_that_changes_between_its_digest_and_its_pixels_is_not_cached(
+    listing: Listing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inspect = cache.inspect_files
+
+    def inspect_then_change(*given: object) -> object:
+        found = inspect(*given)  # type: ignore[arg-type]
+        first = listing.root / listing.paths[0]
+        with Image.open(first) as image:
+            Image.new("RGB", image.size, (9, 9, 9)).save(first)
+        return found
+
+    monkeypatch.setattr(cache, "inspect_files", inspect_then_change)
+    with pytest.raises(DataQualityError, match=f"{listing.paths[0]}: changed while the images were read: run the command again"):
+        decode_listing(listing)
+    assert not caches(tmp_path)
+
+
 def test_interrupted_build_is_continued(listing: Listing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
     lock = threading.Lock()

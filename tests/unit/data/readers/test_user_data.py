@@ -319,6 +319,8 @@ IMAGES = {"held_out": {"val": 0.1, "test": 0.2}, "split": None}
         ({"mean": [0.5]}, "mean and std need three numbers each, std above 0"),
         ({"std": [0.5, 0.5]}, "mean and std need three numbers each, std above 0"),
         ({"std": [0.5, 0.0, 0.5]}, "mean and std need three numbers each, std above 0"),
+        ({"std": [0.5, float("nan"), 0.5]}, r"std\[1\]: Input should be a finite number"),
+        ({"mean": [0.5, 0.5, float("inf")]}, r"mean\[2\]: Input should be a finite number"),
     ],
 )
 def test_a_manifest_that_contradicts_itself_is_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
