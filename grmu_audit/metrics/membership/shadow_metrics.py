@@ -156,7 +156,11 @@ def attack_method_on_shadows(checked: CheckedPredictions, table: ShadowTable) ->
     counts = {"shadow_models": len(margin), "forget": len(rows)}
     simple = population_attack(margin, gone, never)
     for name, attack in (("ULIRA_AUC", ulira), ("RULI_AUC", ruli)):
-        game = attack(margin, gone, never)
+        try:
+            game = attack(margin, gone, never)
+        except InputError as error:
+            yield Outcome.missing(name, str(error), Basis(len(rows), details=counts))
+            continue
         details = {**counts, **_against(game, simple, checked.options.confidence)}
         yield Outcome(name, Basis(len(game.score), details=details), _game_area(game))
     reference = Sides(np.where(gone, margin, table.margin[:, rows]), gone, never).known()
