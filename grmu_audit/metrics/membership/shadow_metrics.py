@@ -147,7 +147,7 @@ def attack_method_on_shadows(checked: CheckedPredictions, table: ShadowTable) ->
     order = row_positions(checked.predictions.ids, table)
     forget = checked.predictions.mask("forget") & table.population[order]
     if table.unlearned is None or table.forgotten is None or not forget.any() or len(table.margin) < MIN_SHADOW_MODELS:
-        none = f"no {MIN_SHADOW_MODELS} shadow models that the method was run on"
+        none = f"fewer than {MIN_SHADOW_MODELS} shadow models that the method was run on"
         reason = none if forget.any() else "no forget sample (n = 0)"
         yield from (Outcome.missing(name, reason, Basis(int(forget.sum()))) for name in METHOD_ATTACKS)
         return

@@ -91,7 +91,7 @@ def test_what_cannot_be_attacked_says_why() -> None:
     }
     for value in values_of(attack_method_on_shadows(f, few)):
         assert value.value is None
-        assert value.why_missing == "no 4 shadow models that the method was run on"
+        assert value.why_missing == "fewer than 4 shadow models that the method was run on"
     with pytest.raises(InputError, match="two pairs"):
         swap_advantages(table.margin[:2], table.member[:2], ~table.member[:2])
 
