@@ -62,7 +62,6 @@ def clustered_cells(
     cell: npt.NDArray[np.int64],
     cells: int,
     person: npt.NDArray[np.int64] | None,
-    pool: npt.NDArray[np.int64] | None = None,
 ) -> tuple[Floats, list[int] | list[None]]:
     """Design effect of every cell, never below what the correlation within people over all cells together gives.
 
@@ -75,7 +74,6 @@ def clustered_cells(
         cell: [n] cell index.
         cells: number of cells.
         person: [n] person index, or None.
-        pool: [cells] cells with the same number are taken together; by default all.
 
     Returns:
         [cells] design effects, and per cell the number of people that they rest on (degrees of freedom plus one, at most eight
@@ -86,15 +84,14 @@ def clustered_cells(
     if not len(values):
         return np.ones(cells), [1] * cells
     s = _sums(values, cell, cells, person)
-    pool = np.zeros(cells, dtype=np.int64) if pool is None else pool
-    excess = np.bincount(pool, weights=np.where(s.known, s.between - s.within, 0.0))
-    pairs = np.bincount(pool, weights=np.where(s.known, s.within * (s.together - 1), 0.0))
-    rho = np.clip(excess / np.where(pairs > 0, pairs, 1.0), 0.0, 1.0) * (pairs > 0)
+    excess = float((s.between - s.within)[s.known].sum())
+    pairs = float((s.within * (s.together - 1))[s.known].sum())
+    rho = min(max(excess / pairs, 0.0), 1.0) if pairs > 0 else 0.0
     own = s.between / np.where(s.known, s.within, 1.0)
-    effects = np.where(s.known, np.maximum(own, 1 + (s.together - 1) * rho[pool]), s.together)
+    effects = np.where(s.known, np.maximum(own, 1 + (s.together - 1) * rho), s.together)
     own_degrees = np.maximum(s.persons - 1, 0)
-    degrees = np.bincount(pool, weights=np.where(s.known, own_degrees, 0.0))[pool]
-    persons = 1 + np.where(degrees > 0, np.minimum(degrees, _BORROWED * own_degrees), own_degrees)
+    degrees = float(own_degrees[s.known].sum())
+    persons = 1 + (np.minimum(degrees, _BORROWED * own_degrees) if degrees > 0 else own_degrees)
     return np.maximum(effects, 1.0), persons.astype(np.int64).tolist()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import permutations
 from typing import ClassVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from grmu_audit.intervals.areas import t_scaled_error
 from grmu_audit.intervals.closed_forms import z_value
 from grmu_audit.intervals.gaps import LOWER_TAIL_SHARE
 from grmu_audit.intervals.proportions import Proportion, cell_limits, non_empty, rates
-from grmu_audit.intervals.statistic import Limits, Statistic, difference_limits
+from grmu_audit.intervals.statistic import Limits, Statistic, aggregate, difference_limits
 
 
 @dataclass(frozen=True)
@@ -114,9 +115,9 @@ class RateRatio(Statistic):
 
     @property
     def estimate(self) -> float:
-        """Smallest over largest share; NaN where all are 0 or one has no sample."""
+        """Smallest over largest share; NaN where all are 0 or fewer than two cells hold samples."""
         shares = rates(self.cells)
-        return float(shares.min() / shares.max()) if len(shares) and shares.max() > 0 else math.nan
+        return float(shares.min() / shares.max()) if len(shares) > 1 and shares.max() > 0 else math.nan
 
     def raw_limits(self, alpha: float) -> Limits | None:
         """See the class; None where all shares are 0 or fewer than two cells hold samples."""
@@ -162,14 +163,15 @@ class Spread(Statistic):
 
     @property
     def estimate(self) -> float:
-        """Largest minus smallest."""
-        return max(term.estimate for term in self.terms) - min(term.estimate for term in self.terms)
+        """Largest minus smallest; NaN where one mean is."""
+        found = [term.estimate for term in self.terms]
+        return aggregate(found, "max") - aggregate(found, "min")
 
     def raw_limits(self, alpha: float) -> Limits | None:
         """The largest upper limit of a difference at ``alpha``, the largest lower one at its share; None where one is open."""
         count = len(self.terms)
         shares = alpha, alpha * LOWER_TAIL_SHARE / (count * (count - 1) / 2)
-        pairs = [(one, other) for one in self.terms for other in self.terms if one is not other]
+        pairs = list(permutations(self.terms, 2))
         tops, bottoms = ([difference_limits(*pair, share) for pair in pairs] for share in shares)
         known = [(low, high) for low, high in zip(bottoms, tops, strict=True) if low is not None and high is not None]
         if len(known) < len(pairs):

@@ -126,12 +126,12 @@ class Statistic(ABC):
 
 
 def aggregate(values: Sequence[float], how: Aggregate) -> float:
-    """Mean, maximum, minimum or product; NaN of nothing.
+    """Mean, maximum, minimum or product; NaN of nothing, and where one of the numbers is NaN.
 
     >>> aggregate([0.5, 0.5], "product")
     0.25
     """
-    if not values:
+    if not values or any(map(math.isnan, values)):
         return math.nan
     rules: dict[str, Callable[[Sequence[float]], float]] = {
         "mean": lambda v: sum(v) / len(v),

@@ -336,9 +336,7 @@ def _order(candidate: Predictions, other: Predictions) -> Ints:
         known = by_notation(other.ids.tolist())
         only = missing.any() and all(other_notation(name, known) for name in candidate.ids[missing].tolist())
         why = "; only the notation of the ids differs (1 and 001, 1.0, case, blanks): write them in the same way" if only else ""
-        where = (
-            f"{row_numbers(missing)} of the first is not in the second{why}" if missing.any() else "an id occurs more than once"
-        )
+        where = f"the second lacks {row_numbers(missing)} of the first{why}" if missing.any() else "an id occurs more than once"
         raise InputError(f"the two prediction files do not hold the same samples: {where}")
     order = np.empty(len(first), dtype=np.int64)
     order[first] = second

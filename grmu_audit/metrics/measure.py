@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from grmu_audit.errors import GrmuAuditError, InputError
+from grmu_audit.errors import InputError
 from grmu_audit.metrics.accuracy import measure_accuracy
 from grmu_audit.metrics.catalog import CATALOG, PLUGINS
 from grmu_audit.metrics.catalog.spec import ThirdPartyMetric
@@ -56,7 +56,6 @@ Found = tuple[Subject, Iterable[Outcome]]
 """Outcomes, and whose they are."""
 MEAN_CHANGE = reference(0).as_change()
 """The mean over the primary references of the change from them to the candidate."""
-_FAILURES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, GrmuAuditError)
 
 
 @dataclass(frozen=True)
@@ -199,7 +198,7 @@ def _measure_plugin(checked: CheckedPredictions, plugin: ThirdPartyMetric) -> Ou
             reason = f"its code gave {found.estimate!r}, outside its range [{spec.low:g}, {spec.high:g}]"
             return Outcome.missing(spec.name, reason, Basis(0))
         found.value(CANDIDATE, checked.options)
-    except _FAILURES as error:
+    except Exception as error:  # noqa: BLE001  (another package's code may raise anything)
         return Outcome.missing(spec.name, f"its code failed: {type(error).__name__}: {str(error)[:200]}", Basis(0))
     return found
 

@@ -36,7 +36,7 @@ def measure_redistribution(checked: CheckedPredictions, baseline: CheckedPredict
     codes, others, pairs = _others(checked, baseline)
     basis = cells_basis(checked)
     if len(others) < 2:
-        return Outcome.missing("GAIN_SHARE", f"{len(others)} other group with test samples: two are needed", basis)
+        return Outcome.missing("GAIN_SHARE", "fewer than two other groups have test samples", basis)
     distances = _distances(baseline, others)
     chosen = _nearest(checked, codes, others, distances)
     changed = np.array([cell.estimate for cell in pairs])

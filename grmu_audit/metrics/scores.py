@@ -175,9 +175,10 @@ def _joint_degrees(variances: Sequence[float], degrees: Sequence[float], *, pool
 
 
 def _independent(side: Floats, effect: float, person: Persons) -> float:
-    """Independent samples that a side is worth at most; with people two thirds of what their correlation leaves.
+    """Independent samples that a side is worth at most.
 
-    But one a person.  Near 1 few people agree by luck, and seem less correlated among each other than they are.
+    With people it is two thirds of what their correlation leaves, but one per person where that is more and the correlation
+    leaves as many.  Near 1 few people agree by luck, and seem less correlated than they are.
     """
     left, people = len(side) / effect, count_persons(person)
     return left if people is None else max(left / 1.5, min(left, float(people)))

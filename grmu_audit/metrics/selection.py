@@ -100,7 +100,7 @@ def _calibration(checked: CheckedPredictions, values: list[_Value]) -> Outcome:
     reason = _few(values) or (
         ""
         if all(term.se is not None for term in terms)
-        else "an attribute value has one test person, or people who are all alike"
+        else "an attribute value has one test sample or person, or several that are all alike"
     )
     return Outcome("CALIBRATION_GAP", _basis(checked, values, terms), None if reason else Spread(tuple(terms)), reason)
 

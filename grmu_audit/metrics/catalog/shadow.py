@@ -130,7 +130,8 @@ SHADOW_METRICS: tuple[MetricSpec, ...] = (
     _of_method(
         name="SWAP",
         title="Advantage in the SWAP test",
-        says="How much oftener an adversary says 'forgotten' of what was forgotten than of what was never seen, splits swapped.",
+        says="How much more often an adversary says 'forgotten' of what was forgotten than of what was never seen, "
+        "splits swapped.",
         hides="It tests one threshold on the margin.",
         formula="mean over pairs of complementary models of P(says forgotten | forgotten) - P(says forgotten | never seen)",
         source="Tu et al. (2024, arXiv 2404.11577)",

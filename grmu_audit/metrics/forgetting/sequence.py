@@ -62,7 +62,7 @@ def measure_sequence(
         now.append(share)
         rows.append(_row(one, share, candidate, references))
         if share.statistic is None and not missing:
-            missing = f"the share of the request {one.name or 'that'} {one.label} served: {share.reason}"
+            missing = f"the share of the request {one.name}{' ' if one.name else ''}that {one.label} served: {share.reason}"
     lost = [one for one in earlier if one.before is None or one.served is None]
     listed = [*(_lost_row(one, candidate) for one in lost), *rows]
     basis = replace(basis, smallest_cell=min(share.basis.n for share in now), details={"requests": listed})

@@ -63,12 +63,21 @@ def normal(margin: Floats, chosen: Mask, *, shared: bool) -> Normal:
     total = np.where(chosen, margin, 0.0).sum(axis=0)
     mean = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
     squares = (np.where(chosen, margin - np.where(count > 0, mean, 0.0), 0.0) ** 2).sum(axis=0)
+    pooled = _pooled_variance(squares, count)
+    own = np.divide(squares, count - 1, out=np.full(len(count), pooled), where=count > 1)
+    return Normal(mean, np.full(len(count), pooled) if shared else np.maximum(own, 1e-12))
+
+
+def _pooled_variance(squares: Floats, count: npt.NDArray[np.int64]) -> float:
+    """Variance over all samples, from their sums of squares and numbers of models.
+
+    Raises:
+        InputError: no sample has two models.
+    """
     freedom = int(np.maximum(count - 1, 0).sum())
     if not freedom:
         raise InputError("shadow attacks need two models with and two without each sample: train more shadow models")
-    pooled = max(float(squares.sum()) / freedom, 1e-12)
-    own = np.divide(squares, count - 1, out=np.full(len(count), pooled), where=count > 1)
-    return Normal(mean, np.full(len(count), pooled) if shared else np.maximum(own, 1e-12))
+    return max(float(squares.sum()) / freedom, 1e-12)
 
 
 def lira(margin: Floats, member: Mask, target: Floats, form: LiraForm) -> Floats:
@@ -233,15 +242,18 @@ def _left_out(margin: Floats, forgotten: Mask, unseen: Mask, density: _Density |
 
 
 def _kernel(rest: Floats, kind: Mask, value: Floats) -> Floats:
-    """[n] log of a Gaussian kernel density per sample; NaN where there is no model of the kind."""
+    """[n] log of a Gaussian kernel density per sample; NaN where there is no model of the kind.
+
+    Raises:
+        InputError: no sample has two models of the kind.
+    """
     count = kind.sum(axis=0)
     mean = np.where(kind, rest, 0.0).sum(0) / np.maximum(count, 1)
     squares = (np.where(kind, rest - mean, 0.0) ** 2).sum(0)
-    pooled = np.sqrt(max(float(squares.sum()) / max(int(np.maximum(count - 1, 0).sum()), 1), 1e-12))
-    width = 1.06 * pooled * np.maximum(count, 1) ** -0.2
-    away = -0.5 * ((value - rest) / width) ** 2 - np.log(width * np.sqrt(2 * np.pi))
-    top = np.where(kind, away, -np.inf).max(axis=0)
-    total = np.where(kind, np.exp(away - np.where(np.isfinite(top), top, 0.0)), 0.0).sum(axis=0)
+    width = 1.06 * np.sqrt(_pooled_variance(squares, count)) * np.maximum(count, 1) ** -0.2
+    away = np.where(kind, -0.5 * ((value - rest) / width) ** 2 - np.log(width * np.sqrt(2 * np.pi)), -np.inf)
+    top = away.max(axis=0)
+    total = np.exp(away - np.where(np.isfinite(top), top, 0.0)).sum(axis=0)
     with np.errstate(divide="ignore"):
         result: Floats = np.where(count > 0, top + np.log(total / np.maximum(count, 1)), np.nan)
     return result

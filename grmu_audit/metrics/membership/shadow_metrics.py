@@ -147,7 +147,7 @@ def attack_method_on_shadows(checked: CheckedPredictions, table: ShadowTable) ->
     order = row_positions(checked.predictions.ids, table)
     forget = checked.predictions.mask("forget") & table.population[order]
     if table.unlearned is None or table.forgotten is None or not forget.any() or len(table.margin) < MIN_SHADOW_MODELS:
-        none = f"no {MIN_SHADOW_MODELS} shadow models that the method was run on"
+        none = f"fewer than {MIN_SHADOW_MODELS} shadow models that the method was run on"
         reason = none if forget.any() else "no forget sample (n = 0)"
         yield from (Outcome.missing(name, reason, Basis(int(forget.sum()))) for name in METHOD_ATTACKS)
         return
@@ -156,7 +156,11 @@ def attack_method_on_shadows(checked: CheckedPredictions, table: ShadowTable) ->
     counts = {"shadow_models": len(margin), "forget": len(rows)}
     simple = population_attack(margin, gone, never)
     for name, attack in (("ULIRA_AUC", ulira), ("RULI_AUC", ruli)):
-        game = attack(margin, gone, never)
+        try:
+            game = attack(margin, gone, never)
+        except InputError as error:
+            yield Outcome.missing(name, str(error), Basis(len(rows), details=counts))
+            continue
         details = {**counts, **_against(game, simple, checked.options.confidence)}
         yield Outcome(name, Basis(len(game.score), details=details), _game_area(game))
     reference = Sides(np.where(gone, margin, table.margin[:, rows]), gone, never).known()

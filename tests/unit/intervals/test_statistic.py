@@ -19,15 +19,19 @@ from grmu_audit.intervals import (
     Difference,
     Gap,
     GapChange,
+    Largest,
+    Least,
     Mean,
     Minimum,
     MinimumChange,
     PairedCounts,
     Proportion,
     RateAtThreshold,
+    RateRatio,
     Replicated,
     SharedDifference,
     ShareOfGain,
+    Spread,
     Statistic,
 )
 from grmu_audit.intervals.closed_forms import clopper_pearson
@@ -308,6 +312,28 @@ def test_a_statistic_that_cannot_be_is_one_error(tree, message):
 def test_numbers_are_aggregated_by_name_and_nothing_to_no_number(how, wanted):
     assert aggregate([0.2, 0.5, 0.8], how) == pytest.approx(wanted)
     assert math.isnan(aggregate([], how))
+
+
+@pytest.mark.parametrize("how", ["mean", "max", "min", "product"])
+def test_an_unknown_number_makes_every_aggregate_unknown_in_any_order(how):
+    for values in ([0.2, math.nan], [math.nan, 0.2]):
+        assert math.isnan(aggregate(values, how))
+
+
+def test_a_part_without_samples_leaves_no_estimate_in_any_order():
+    known, nothing = Proportion(3, 10), Proportion(0, 0)
+    for terms in ((known, nothing), (nothing, known)):
+        for kind in (Largest, Least, Mean, Spread):
+            assert math.isnan(kind(terms).estimate)
+    cells = (known, Proportion(5, 10))
+    for terms in ((cells, (nothing,)), ((nothing,), cells)):
+        assert math.isnan(Gap(terms, "max").estimate)
+    assert math.isnan(RateRatio((known, nothing)).estimate)
+
+
+def test_the_spread_of_a_mean_and_itself_has_an_interval():
+    one = Proportion(3, 10)
+    assert Spread((one, one)).limits(0.05) == Spread((one, Proportion(3, 10))).limits(0.05)
 
 
 def test_a_mean_of_nothing_has_neither_an_estimate_nor_an_interval():

@@ -73,6 +73,8 @@ def test_the_pages_metric_is_measured_compared_and_judged(install):
     ("change", "reason"),
     [
         (("n = int(rows.sum())", "n = 1 / 0"), "its code failed: ZeroDivisionError"),
+        (("n = int(rows.sum())", "raise RuntimeError('x')"), "its code failed: RuntimeError: x"),
+        (("n = int(rows.sum())", "import no_such_package"), "its code failed: ModuleNotFoundError"),
         (("n = int(rows.sum())", "return None"), "its code gave a NoneType"),
         (("Proportion(int(wrong.sum())", "Proportion(9 * n"), "outside its range"),
         (("if n == 0:", "if n:"), "no test sample of the positive class"),

@@ -60,7 +60,7 @@ def test_other_samples_are_refused_by_row_and_without_an_id():
         changed(p, _first(p, 599))
     other = p.ids.copy()
     other[4] = "unknown"
-    with pytest.raises(InputError, match="row 5 of the first is not in the second") as caught:
+    with pytest.raises(InputError, match="the second lacks row 5 of the first") as caught:
         changed(p, replace(p, ids=other))
     assert "s4" not in str(caught.value)
     target = p.target.copy()

@@ -17,6 +17,7 @@ from grmu_audit.metrics.membership.shadow_metrics import (
     attack_audited_model,
     attack_method_on_shadows,
 )
+from grmu_audit.records import SPLITS
 from grmu_audit.records.white_box import ShadowTable
 
 
@@ -90,7 +91,7 @@ def test_what_cannot_be_attacked_says_why() -> None:
     }
     for value in values_of(attack_method_on_shadows(f, few)):
         assert value.value is None
-        assert value.why_missing == "no 4 shadow models that the method was run on"
+        assert value.why_missing == "fewer than 4 shadow models that the method was run on"
     with pytest.raises(InputError, match="two pairs"):
         swap_advantages(table.margin[:2], table.member[:2], ~table.member[:2])
 
@@ -113,6 +114,21 @@ def test_few_shadow_models_compare_no_distributions() -> None:
     assert len(found["SWAP"].details["pairs"]) == 2
     low, high = found["ULIRA_AUC"].details["more_interval"]
     assert low < found["ULIRA_AUC"].details["more_than_population"] < high
+
+
+def test_one_forget_sample_in_four_models_leaves_the_attacks_by_sample_undefined() -> None:
+    f, table = problem(5, 3.0, left=1.5)
+    names = ("margin", "member", "unlearned", "forgotten")
+    few = replace(table, **{name: getattr(table, name)[:4] for name in names})
+    forget = np.flatnonzero(f.predictions.mask("forget"))
+    split = f.predictions.split.copy()
+    split[forget[1:]] = SPLITS.index("retain")
+    one = check_predictions(replace(f.predictions, split=split))
+    found = {v.name: v for v in values_of(attack_method_on_shadows(one, few))}
+    for name in ("ULIRA_AUC", "RULI_AUC"):
+        assert (found[name].value, found[name].n) == (None, 1)
+        assert found[name].why_missing.endswith("train more shadow models")
+    assert found["SWAP"].value is not None
 
 
 def test_samples_of_which_one_model_alone_is_of_a_kind_are_no_pairs_of_the_attack_by_sample() -> None:
