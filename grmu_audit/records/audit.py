@@ -138,7 +138,7 @@ class Audit:
     verdict: Verdict | None = None
     """The judgement; None before a policy was applied."""
     curves: dict[str, Any] = field(default_factory=dict)
-    """Summaries for charts, in which no step represents fewer than k people (``metrics.membership.curves``); empty where there
+    """Summaries for charts, in which no step represents fewer than k samples (``metrics.membership.curves``); empty where there
     are none: ``losses`` and ``roc`` per subject, ``training``: per subject what each epoch logged, and ``lineage``: one row a
     version with value and limits of ``HISTORY_OF``."""
     controls: tuple[Control, ...] = ()

@@ -1,7 +1,8 @@
-"""Compact summaries behind the report's curves: loss histograms and ROC points in which nobody can be singled out.
+"""Compact summaries behind the report's curves: loss histograms and ROC points that single out no sample.
 
-An audit must not hold per-sample numbers.  What it stores instead is binned so that every step represents no one or at least
-``SUPPRESSED_BELOW`` people: neighbouring histogram bins are merged, and points of a ROC curve are left out, until that holds.
+An audit must not hold per-sample numbers.  What it stores instead is binned so that every step represents no sample or at least
+``SUPPRESSED_BELOW`` (several may be of one person): neighbouring histogram bins are merged, and points of a ROC curve are left
+out, until that holds.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class _Step:
     """Weighted share of the unseen samples."""
 
     @property
-    def people(self) -> npt.NDArray[np.int64]:
+    def counts(self) -> npt.NDArray[np.int64]:
         """Both counts."""
         return np.array([self.false, self.true])
 
@@ -56,7 +57,7 @@ def summarise_curves(models: Mapping[Subject, tuple[CheckedPredictions, AttackRe
 
     Returns:
         ``schema``; ``losses``: per subject what ``loss_histogram`` returns; ``roc``: per subject what ``roc_points``
-        returns.  A subject without losses, or too small for its people to stay unseen, is absent.
+        returns.  A subject without losses, or too small for its samples to stay unseen, is absent.
     """
     losses = {str(subject): _losses(*model) for subject, model in models.items()}
     rocs = {str(subject): _roc(*model) for subject, model in models.items()}
@@ -125,12 +126,12 @@ def _merge_bins(counts: npt.NDArray[np.int64]) -> list[int] | None:
 
 
 def _shows_few(cells: npt.NDArray[np.int64]) -> bool:
-    """Whether a cell holds some people, but too few to be shown."""
+    """Whether a cell holds some samples, but too few to be shown."""
     return bool(((cells > 0) & (cells < SUPPRESSED_BELOW)).any())
 
 
 def roc_points(positive: Floats, negative: Floats, weight: Floats) -> dict[str, Any] | None:
-    """A ROC curve at few false-positive rates, with steps of no one or at least ``SUPPRESSED_BELOW`` people on both sides.
+    """A ROC curve at few false-positive rates, with steps of no sample or at least ``SUPPRESSED_BELOW`` on both sides.
 
     Args:
         positive: [n1] scores of the forget set, n1 > 0.
@@ -169,15 +170,15 @@ def _thresholds(positive: Floats, ranked: Floats, ladder: Floats) -> list[_Step]
 
 
 def _leave_out_small(steps: Sequence[_Step], last: _Step) -> list[_Step]:
-    """The steps that add no one or enough people on both sides, from none to all."""
+    """The steps that add no or enough samples on both sides, from none to all."""
     kept = [_Step(0, 0, 0.0)]
     for step in steps:
-        gained = step.people - kept[-1].people
+        gained = step.counts - kept[-1].counts
         if gained.any() and not _shows_few(gained):
             kept.append(step)
-    while len(kept) > 1 and _shows_few(last.people - kept[-1].people):
+    while len(kept) > 1 and _shows_few(last.counts - kept[-1].counts):
         kept.pop()
-    return [*kept, last] if kept[-1].people.tolist() != last.people.tolist() else kept
+    return [*kept, last] if kept[-1].counts.tolist() != last.counts.tolist() else kept
 
 
 def _operating_point(rate: float, positive: Floats, negative: Floats, weight: Floats) -> dict[str, Any]:
@@ -186,7 +187,7 @@ def _operating_point(rate: float, positive: Floats, negative: Floats, weight: Fl
     threshold, _ = operating_threshold(negative, weight, rate)
     true = int((positive > threshold).sum())
     if _shows_few(np.array([true, len(positive) - true])):
-        return {"fpr": rate, "tpr": None, "why": f"would speak of fewer than {SUPPRESSED_BELOW} people"}
+        return {"fpr": rate, "tpr": None, "why": f"would speak of fewer than {SUPPRESSED_BELOW} samples"}
     return {"fpr": rate, "tpr": _rate(true / len(positive)), "why": None}
 
 

@@ -225,7 +225,7 @@ _TASKS = {
 def render_model_card(audit: Audit) -> str:
     """The audit as ``README.md``: YAML metadata (tags, ``model-index`` with one entry a metric), then the report in Markdown.
 
-    The metadata holds only what was measured: a metric that is undefined or rests on too few people is not in it.
+    The metadata holds only what was measured: a metric that is undefined or rests on too few samples is not in it.
     """
     import yaml
 
