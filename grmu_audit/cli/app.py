@@ -116,7 +116,7 @@ def root(ctx: click.Context, /, **options: object) -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and leave with its exit code; a traceback appears only with ``--debug``."""
+    """Run the command line and leave with its exit code; a traceback appears only with ``--debug`` or ``GRMU_AUDIT_DEBUG=1``."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait spin otherwise, and other programs wait for them
     open_standard_files()
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -139,7 +139,7 @@ def execute(arguments: Sequence[str]) -> int:
 
 def _run_command(arguments: Sequence[str]) -> int | None:
     """Run a command; returns the exit code of a verdict or a failure, None where the command ended without a verdict."""
-    debug = "--debug" in arguments
+    debug = "--debug" in arguments or os.environ.get("GRMU_AUDIT_DEBUG", "").lower() in ("1", "true", "t", "yes", "y", "on")
     try:
         code = root.main(args=list(arguments), prog_name="grmu-audit", standalone_mode=False)
         return code if isinstance(code, int) else None

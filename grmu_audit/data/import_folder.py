@@ -119,7 +119,11 @@ def _folders(folder: Path) -> list[Path]:
 def _read_annotations(root: Path, folder: Path) -> list[tuple[str, str]]:
     """Images of Tiny-ImageNet's validation: file, class, and four numbers of a box, with tabs between."""
     found = []
-    for number, line in enumerate((folder / ANNOTATIONS).read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        lines = (folder / ANNOTATIONS).read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{folder / ANNOTATIONS}: is not UTF-8 text: byte {error.start}: save it as UTF-8") from None
+    for number, line in enumerate(lines, 1):
         cells = line.split("\t")
         if len(cells) < 2 or "/" in cells[0] or not (folder / "images" / cells[0]).is_file():
             raise InputError(

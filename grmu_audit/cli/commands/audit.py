@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
     from grmu_audit.jobs import JobOptions
 
 
+def _finite(ctx: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """The number, unless it is NaN, which no range excludes, or infinite."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is not a finite number.")
+    return value
+
+
 @click.command("audit")
 @model_option
 @policy_option
@@ -45,6 +53,7 @@ if TYPE_CHECKING:
 @click.option(
     "--budget",
     type=click.FloatRange(min=0),
+    callback=_finite,
     metavar="MINUTES",
     help="Time limit for fine-tuning on the retain set and for shadow models; the rest is left for the next audit.",
 )

@@ -34,6 +34,7 @@ CONTRADICTIONS = [
     (("data", "import", "--table", "t.csv", "--attribute-file", "a.csv"), "--attribute-file goes with --images alone"),
     ((*SETTINGS, "--data-root", ".", "--data-option", "root=."), "the data root is given twice"),
     ((*SETTINGS, "--set", "epochs=1", "--set", "epochs=2"), "'epochs' is given twice"),
+    (("audit", "--model", "m", "--budget", "nan"), "Invalid value for '--budget': nan is not a finite number."),
     (("gate", "--audit", "audit.json", "--policy", "p.yaml", "--format", "junit"), "'junit' is not FORMAT=FILE"),
     (("gate", "--audit", "audit.json", "--policy", "p.yaml", "--format", "=gate.xml"), "'=gate.xml' is not FORMAT=FILE"),
     (("gate", "--audit", "audit.json", "--policy", "p.yaml", "--format", "text="), "'text=' is not FORMAT=FILE"),
@@ -110,3 +111,12 @@ def test_lost_output_is_a_failure_only_where_there_is_no_verdict(
         patch.setattr(sys, "stdout", Full())
         assert execute(line) == code
     assert "grmu-audit: not all output could be written: No space left on device" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("value", "shown"), [("1", True), ("true", True), ("0", False), ("", False)])
+def test_a_traceback_appears_by_environment_too(
+    value: str, shown: bool, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GRMU_AUDIT_DEBUG", value)
+    assert execute(["gate", "--audit", "gone.json", "--policy", "p.yaml"]) == 2
+    assert ("Traceback (most recent call last)" in capsys.readouterr().err) is shown

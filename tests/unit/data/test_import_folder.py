@@ -125,6 +125,15 @@ def test_a_line_of_annotations_that_names_no_image_is_refused(tmp_path: Path, li
         write_table(tmp_path / "x", tmp_path / "x.csv")
 
 
+def test_annotations_in_another_encoding_are_refused(tmp_path: Path) -> None:
+    for name in ("n01", "n02"):
+        pictures(tmp_path / "x" / "train" / name, 3)
+    pictures(tmp_path / "x" / "val" / "images", 2)
+    (tmp_path / "x" / "val" / "val_annotations.txt").write_bytes(b"valimages0.png\tcaf\xe9\t0\t0\t9\t9\n")
+    with pytest.raises(InputError, match=r"val_annotations.txt: is not UTF-8 text: byte 18: save it as UTF-8"):
+        write_table(tmp_path / "x", tmp_path / "x.csv")
+
+
 @pytest.mark.parametrize("name", [b"caf\xe9.png", b"a\nb.png"])
 def test_a_file_name_that_no_table_can_hold_is_refused(tmp_path: Path, name: bytes) -> None:
     for label in ("cat", "dog"):
