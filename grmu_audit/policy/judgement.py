@@ -68,9 +68,9 @@ def _judge_rules(audit: Audit, policy: Policy, today: date) -> list[RuleOutcome]
     outcomes = [_judged(case, alpha, policy) for case in cases]
     if policy.multiplicity == "holm":
         outcomes = _stepped_down(cases, outcomes, 1 - policy.confidence, family)
+    outcomes = [_by_exact_evidence(outcome, case, audit) for outcome, case in zip(outcomes, cases, strict=True)]
     waivers = {waiver.rule: waiver for waiver in policy.waivers}
-    outcomes = [_waived(outcome, waivers.get(outcome.id), today) for outcome in outcomes]
-    return [_by_exact_evidence(outcome, case, audit) for outcome, case in zip(outcomes, cases, strict=True)]
+    return [_waived(outcome, waivers.get(outcome.id), today) for outcome in outcomes]
 
 
 def _largest_score(audit: Audit, policy: Policy) -> list[RuleOutcome]:

@@ -139,6 +139,14 @@ def test_exact_evidence_meets_the_forgetting_rules_by_itself_and_no_other() -> N
     assert evaluate(audit, hurt, today=TODAY).decision is Decision.BREACH
 
 
+def test_a_rule_that_exact_evidence_meets_is_not_waived(audit: Audit) -> None:
+    waiver = {"rule": "r0", "reason": "ticket", "approved_by": "board", "expires": date(2030, 1, 1)}
+    exact = replace(audit, exact=ExactEvidence(True, "compared"))
+    found = evaluate(exact, policy({"metric": "MIA_AUC", "min": 0.95}, waivers=[waiver]), today=TODAY)
+    assert (found.rules[0].decision, found.rules[0].waived) == (Decision.PASS, False)
+    assert found.reason == "1 of 1 blocking rules met."
+
+
 @pytest.mark.parametrize(
     ("exact", "decision"),
     [(VERIFIED, Decision.PASS), (ExactEvidence(False, "no record."), Decision.INCONCLUSIVE), (None, Decision.BREACH)],
