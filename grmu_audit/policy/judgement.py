@@ -96,7 +96,7 @@ def _largest_score(audit: Audit, policy: Policy) -> list[RuleOutcome]:
 def _case(rule: Rule, audit: Audit, policy: Policy) -> RuleCase:
     value = judged_value(rule, audit)
     obstacle = why_other_strata(rule, audit, policy) or why_missing(rule, audit, value)
-    obstacle = obstacle or (obstacle_of(rule, value, policy) if value is not None else None)
+    obstacle = obstacle or (obstacle_of(rule, value, audit, policy) if value is not None else None)
     if obstacle and rule.metric == "FORGET_SHARE" and not audit.references and audit.baseline and audit.subject.version:
         obstacle += f"; to make one: grmu-audit retrain --model {audit.baseline.label} --forget <the forget list>"
     return RuleCase(rule, why_unapplied(rule, audit, policy), value, obstacle, counted(value, audit))
