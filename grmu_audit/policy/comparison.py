@@ -37,7 +37,8 @@ def why_unapplied(rule: Rule, audit: Audit, policy: Policy) -> str:
         return "the audit has no reference"
     if purged := _why_purged(rule, audit):
         return f"not measured: {purged}"
-    same = next((other for other in policy.rules if _covers(other, rule)), None)
+    waived = {waiver.rule for waiver in policy.waivers}
+    same = next((other for other in policy.rules if _covers(other, rule) and other.id not in waived), None)
     if rule.compare == "root" and starts_lineage(audit) and same is not None:
         return f"there is no version of the lineage before the baseline, so that {same.id} bounds the same change"
     return ""

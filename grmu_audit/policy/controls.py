@@ -23,18 +23,22 @@ from grmu_audit.records import (
 
 JudgeRules = Callable[[Audit], Sequence[RuleOutcome]]
 """Judges every rule of the policy."""
+Waive = Callable[[RuleOutcome], RuleOutcome]
+"""Applies the policy's waivers to an outcome."""
 Overall = Callable[[Sequence[RuleOutcome]], tuple[Decision, str]]
 """Decision over all rules."""
 NOTHING_DONE = "Nothing was done: the outputs are those of the version before, up to rounding."
 _HELP = "more forget samples, an audit at level deep, or retraining (exact evidence) would help"
 
 
-def judge_controls(audit: Audit, policy: Policy, judge_rules: JudgeRules, overall: Overall) -> tuple[ControlOutcome, ...]:
-    """Every control of the audit, judged by the whole policy as if it were the candidate."""
+def judge_controls(
+    audit: Audit, policy: Policy, judge_rules: JudgeRules, waive: Waive, overall: Overall
+) -> tuple[ControlOutcome, ...]:
+    """Every control of the audit, judged by the whole policy with its waivers as if it were the candidate."""
     found = []
     for control in audit.controls:
         seen = as_candidate(audit, control)
-        outcomes = [_taken(o, r, seen, control) for o, r in zip(judge_rules(seen), policy.rules, strict=True)]
+        outcomes = [waive(_taken(o, r, seen, control)) for o, r in zip(judge_rules(seen), policy.rules, strict=True)]
         not_met = tuple(o.id for o in outcomes if o.blocking and o.decision is not Decision.PASS)
         met = tuple(o.id for o in outcomes if o.applied and o.decision is Decision.PASS)
         null = control.model.role is Role.BASELINE

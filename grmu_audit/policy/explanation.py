@@ -96,9 +96,11 @@ def _obstacle(rule: Rule, size: int, sizes: Sizes, policy: Policy, alpha: float)
         return f"the forgetting share is undefined with {few}: only a retrained version can pass"
     if size < policy.minimum_group_size and not rule.allow_incomplete:
         return f"{size} samples, and the policy requires at least {policy.minimum_group_size}"
-    best = _most_favourable(rule, size, sizes)
+    best, (least, most) = _most_favourable(rule, size, sizes), rule.region
     if best is None or rule.evidence in ("point", "unless-breached"):
         return ""
+    if not least <= best.estimate <= most:
+        return ""  # the rule wants a change, or an accuracy that is not the best: other counts are more favourable
     limits = best.limits(2 * (1 - policy.confidence) if rule.evidence == "one-sided" else alpha)
     if limits is None or decide(*limits, rule.region) is Decision.PASS:
         return ""

@@ -16,7 +16,7 @@ from grmu_audit.policy.files import policy_sha256
 from grmu_audit.policy.multiplicity import holm_decides, rule_alpha
 from grmu_audit.policy.rule_reasons import RuleCase, counted, needed_cells, not_refuted, obstacle_of, reason_of, seen_in
 from grmu_audit.policy.sample_size import decide, samples_needed
-from grmu_audit.policy.schema import Policy, Rule, Waiver
+from grmu_audit.policy.schema import Policy, Rule
 from grmu_audit.policy.wording import bound_words
 from grmu_audit.records import NOT_LARGEST, Audit, Decision, MetricValue, RuleOutcome, Verdict
 from grmu_audit.utils.clock import utc_today
@@ -41,9 +41,10 @@ def evaluate(audit: Audit, policy: Policy, *, today: date) -> Verdict:
         that they have the largest score; after them a breach that nothing waives, where the version was trained on rows that an
         earlier request of its lineage erased.
     """
-    judge_rules = partial(_judge_rules, policy=policy, today=today)
-    outcomes = [*_largest_score(audit, policy), *judge_rules(audit), *_reversals(audit)]
-    controls = judge_controls(audit, policy, judge_rules, _overall)
+    judge_rules = partial(_judge_rules, policy=policy)
+    waive = partial(_waived, policy=policy, today=today)
+    outcomes = [*_largest_score(audit, policy), *map(waive, judge_rules(audit)), *_reversals(audit)]
+    controls = judge_controls(audit, policy, judge_rules, waive, _overall)
     decision, reason = conclude(audit, policy, _overall(outcomes), controls)
     return Verdict(
         decision=decision,
@@ -61,15 +62,13 @@ def evaluate(audit: Audit, policy: Policy, *, today: date) -> Verdict:
     )
 
 
-def _judge_rules(audit: Audit, policy: Policy, today: date) -> list[RuleOutcome]:
+def _judge_rules(audit: Audit, policy: Policy) -> list[RuleOutcome]:
     cases = [_by_method(_case(rule, audit, policy), policy.intervals) for rule in policy.rules]
     family = max(1, sum(case.applied and case.rule.severity != "inform" for case in cases))
     alpha = rule_alpha(policy.confidence, policy.multiplicity, family)
     outcomes = [_judged(case, alpha, policy) for case in cases]
     if policy.multiplicity == "holm":
         outcomes = _stepped_down(cases, outcomes, 1 - policy.confidence, family)
-    waivers = {waiver.rule: waiver for waiver in policy.waivers}
-    outcomes = [_waived(outcome, waivers.get(outcome.id), today) for outcome in outcomes]
     return [_by_exact_evidence(outcome, case, audit) for outcome, case in zip(outcomes, cases, strict=True)]
 
 
@@ -97,7 +96,7 @@ def _largest_score(audit: Audit, policy: Policy) -> list[RuleOutcome]:
 def _case(rule: Rule, audit: Audit, policy: Policy) -> RuleCase:
     value = judged_value(rule, audit)
     obstacle = why_other_strata(rule, audit, policy) or why_missing(rule, audit, value)
-    obstacle = obstacle or (obstacle_of(rule, value, policy) if value is not None else None)
+    obstacle = obstacle or (obstacle_of(rule, value, audit, policy) if value is not None else None)
     if obstacle and rule.metric == "FORGET_SHARE" and not audit.references and audit.baseline and audit.subject.version:
         obstacle += f"; to make one: grmu-audit retrain --model {audit.baseline.label} --forget <the forget list>"
     return RuleCase(rule, why_unapplied(rule, audit, policy), value, obstacle, counted(value, audit))
@@ -224,8 +223,9 @@ def _stepped_down(cases: Sequence[RuleCase], outcomes: Sequence[RuleOutcome], al
     return result
 
 
-def _waived(outcome: RuleOutcome, waiver: Waiver | None, today: date) -> RuleOutcome:
+def _waived(outcome: RuleOutcome, policy: Policy, today: date) -> RuleOutcome:
     """A breach under an unexpired waiver is marked; an expired waiver on a rule that is not met is a breach."""
+    waiver = next((waiver for waiver in policy.waivers if waiver.rule == outcome.id), None)
     if waiver is None or not outcome.applied or outcome.decision is Decision.PASS:
         return outcome
     until = waiver.expires.isoformat()

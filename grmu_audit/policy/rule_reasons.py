@@ -48,13 +48,14 @@ def counted(value: MetricValue | None, audit: Audit) -> str:
     return f", n = {suppressed_count(value.n)}"
 
 
-def obstacle_of(rule: Rule, value: MetricValue, policy: Policy) -> str | None:
+def obstacle_of(rule: Rule, value: MetricValue, audit: Audit, policy: Policy) -> str | None:
     """Why a recorded value cannot be judged, or None."""
     if value.value is None or not math.isfinite(value.value):
         return f"{rule.metric} is undefined: {value.why_missing or 'no reason recorded'}"
     if value.statistic is not None and not abs(value.statistic.estimate - value.value) <= _SLACK:
         return f"the recorded {rule.metric} is not what its own sufficient statistic gives: the audit file was altered"
-    if rule.metric in _OF_POSITIVE and value.details.get("positive_class", policy.positive_class) != policy.positive_class:
+    positive = value.details.get("positive_class", audit.options.positive_class)  # a change does not name it
+    if rule.metric in _OF_POSITIVE and positive != policy.positive_class:
         return f"{rule.metric} was measured with another positive class than the policy's {policy.positive_class}"
     if rule.allow_incomplete:
         return None

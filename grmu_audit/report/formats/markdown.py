@@ -244,7 +244,7 @@ def _metadata(found: Lookup, view: View) -> dict[str, Any]:
     metrics = [value for value in found.audit.metrics if _shown(value)]
     kind, name = _TASKS.get(data.kind, ("other", "Classification"))
     task = {"type": kind, "name": name}
-    results = [{"task": task, "dataset": dataset, "metrics": [_metric(value) for value in metrics]}] if metrics else []
+    results = [{"task": task, "dataset": dataset, "metrics": [_metric(value, found) for value in metrics]}] if metrics else []
     architecture = safe_name(found.audit.subject.architecture or "")
     return {
         "language": "en",
@@ -259,7 +259,8 @@ def _shown(value: MetricValue) -> bool:
     return value.subject == CANDIDATE and value.group is None and numbers.has_number(value)
 
 
-def _metric(value: MetricValue) -> dict[str, Any]:
+def _metric(value: MetricValue, found: Lookup) -> dict[str, Any]:
+    """One entry of the metadata, without a count that would give the size of a very small forget set away."""
     assert value.value is not None
     entry: dict[str, Any] = {
         "type": safe_name(value.name),
@@ -267,7 +268,8 @@ def _metric(value: MetricValue) -> dict[str, Any]:
         "value": round(value.value, 6),
     }
     if value.interval is not None:
-        entry["args"] = {"interval": [round(edge, 6) for edge in value.interval], "confidence": value.confidence, "n": value.n}
+        size = {"n": value.n} if found.counts_tell(metric_words(value.name).part) else {}
+        entry["args"] = {"interval": [round(edge, 6) for edge in value.interval], "confidence": value.confidence, **size}
     return entry
 
 

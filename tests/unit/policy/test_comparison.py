@@ -20,8 +20,8 @@ WHOLE = {"id": "whole", "metric": "TA", "compare": "root", "min_change": -0.05}
 PARENT = ModelRef("m", "2", parent="m/1")
 
 
-def policy(*rules: dict) -> Policy:
-    return Policy.model_validate({"schema": "grmu-audit/policy/v1", "name": "p", "rules": rules})
+def policy(*rules: dict, **more: object) -> Policy:
+    return Policy.model_validate({"schema": "grmu-audit/policy/v1", "name": "p", "rules": rules, **more})
 
 
 def worse(table: Predictions, share: float) -> Predictions:
@@ -74,6 +74,14 @@ def test_where_the_baseline_is_the_root_its_rule_decides_and_the_family_does_not
         kept = evaluate(audit, policy(other, WHOLE), today=TODAY).rules[1]
         assert kept.applied
         assert kept.observed == alone.rules[0].observed
+
+
+def test_a_waiver_of_the_rule_against_the_baseline_does_not_waive_the_one_against_the_root() -> None:
+    audit = measured_chain(worse(BEFORE, 0.2), BEFORE, None)
+    waiver = {"rule": "step", "reason": "ticket", "approved_by": "board", "expires": date(2030, 1, 1)}
+    found = evaluate(audit, policy(STEP, WHOLE, waivers=[waiver]), today=TODAY)
+    assert [(rule.decision, rule.waived) for rule in found.rules] == [(Decision.BREACH, True), (Decision.BREACH, False)]
+    assert found.decision is Decision.BREACH
 
 
 def test_an_audit_of_before_roots_were_compared_with_does_not_pass() -> None:

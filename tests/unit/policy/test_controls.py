@@ -139,6 +139,23 @@ def test_exact_evidence_meets_the_forgetting_rules_by_itself_and_no_other() -> N
     assert evaluate(audit, hurt, today=TODAY).decision is Decision.BREACH
 
 
+def test_a_waiver_counts_for_the_model_before_unlearning_too(audit: Audit) -> None:
+    waiver = {"rule": "r0", "reason": "ticket", "approved_by": "board", "expires": date(2030, 1, 1)}
+    fallen = {"metric": "UA", "compare": "baseline", "max_change": -0.5}
+    found = evaluate(audit, policy(fallen, FAIRNESS, WEAK, waivers=[waiver]), today=TODAY)
+    assert found.rules[0].waived
+    assert found.controls[0].decision is Decision.PASS
+    assert found.decision is Decision.INCONCLUSIVE
+
+
+def test_a_rule_that_exact_evidence_meets_is_not_waived(audit: Audit) -> None:
+    waiver = {"rule": "r0", "reason": "ticket", "approved_by": "board", "expires": date(2030, 1, 1)}
+    exact = replace(audit, exact=ExactEvidence(True, "compared"))
+    found = evaluate(exact, policy({"metric": "MIA_AUC", "min": 0.95}, waivers=[waiver]), today=TODAY)
+    assert (found.rules[0].decision, found.rules[0].waived) == (Decision.PASS, False)
+    assert found.reason == "1 of 1 blocking rules met."
+
+
 @pytest.mark.parametrize(
     ("exact", "decision"),
     [(VERIFIED, Decision.PASS), (ExactEvidence(False, "no record."), Decision.INCONCLUSIVE), (None, Decision.BREACH)],

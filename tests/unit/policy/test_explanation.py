@@ -81,6 +81,17 @@ def test_a_change_is_looked_at_beforehand_only_where_it_is_of_an_accuracy_over_a
     assert all("even the most favourable counts of 30 samples" in reason for reason in found.values())
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"metric": "UA", "max": 0.3}, {"metric": "UA", "within": [0.4, 0.6]},
+        {"metric": "UA", "compare": "baseline", "max_change": -0.1},
+    ],
+)  # fmt: skip
+def test_a_rule_that_wants_less_than_the_best_or_a_change_is_not_called_impossible(rule: dict) -> None:
+    assert not list(undecidable(policy(**rule), Sizes(5_000, 5_000, 5_000)))
+
+
 def test_clauses_are_shown_and_change_the_digest_only_where_there_are_any() -> None:
     rule = policy(metric="TA", min=0.5, why="Because.", clauses=["Law 1"]).rules[0]
     assert rule.why_with_clauses == "Because. [Law 1]"

@@ -329,6 +329,14 @@ def test_ep_of_another_positive_class_is_not_judged():
     assert evaluate(facts, policy({"metric": "EP", "max": 0.9}, positive_class=0), today=TODAY).decision is Decision.PASS
 
 
+def test_a_change_of_ep_of_another_positive_class_is_not_judged():
+    change = value("EP", Difference(Proportion(50, 100), Proportion(50, 100)), BASELINE.as_change())
+    facts = replace(audit(change), record={"positive_class": 0})
+    rule = {"metric": "EP", "compare": "baseline", "max_gap": 0.9}
+    assert "another positive class" in evaluate(facts, policy(rule), today=TODAY).rules[0].reason
+    assert evaluate(facts, policy(rule, positive_class=0), today=TODAY).decision is Decision.PASS
+
+
 def test_rules_on_one_group():
     group = {"target": 1, "attribute": 0}
     facts = audit(value("accuracy", good, group=Group(1, 0)), value("accuracy", Proportion(1, 100), group=Group(0, 0)))

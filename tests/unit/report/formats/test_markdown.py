@@ -27,6 +27,14 @@ def test_the_metadata_has_the_form_that_hubs_read():
     assert "## What was not measured" in body
 
 
+def test_a_forget_set_too_small_to_be_counted_is_not_given_away_by_the_retain_set():
+    base = audits.judged(Decision.PASS)
+    meta, _ = parts(replace(base, forget=replace(base.forget, count=3)))
+    metrics = {metric["type"]: metric for metric in meta["model-index"][0]["results"][0]["metrics"]}
+    assert "n" in metrics["TA"]["args"]
+    assert "n" not in metrics["RA"]["args"]
+
+
 @pytest.mark.parametrize(
     ("kind", "task"),
     [
