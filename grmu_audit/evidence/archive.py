@@ -72,7 +72,7 @@ def _archive(files: Mapping[str, bytes]) -> bytes:
 
 
 def _members(content: bytes) -> dict[str, bytes]:
-    found, deadline = dict[str, bytes](), Deadline("the archive")
+    found, deadline, total = dict[str, bytes](), Deadline("the archive"), 0
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             infos = archive.infolist()
@@ -80,7 +80,10 @@ def _members(content: bytes) -> dict[str, bytes]:
                 raise IntegrityError(f"the archive holds {len(infos)} files, more than a bundle can have: refused")
             for info in infos:
                 deadline.check()
-                _refuse_odd(info, found, len(content))
+                total += info.file_size
+                _refuse_odd(info, found)
+                if total > len(content):
+                    raise IntegrityError("the files in the archive are together larger than the archive itself: refused")
                 found[info.filename] = archive.read(info)
     except (IntegrityError, InputError):
         raise
@@ -89,15 +92,15 @@ def _members(content: bytes) -> dict[str, bytes]:
     return found
 
 
-def _refuse_odd(info: zipfile.ZipInfo, found: Mapping[str, bytes], size: int) -> None:
+def _refuse_odd(info: zipfile.ZipInfo, found: Mapping[str, bytes]) -> None:
     name = info.filename
     if not _plain(name):
         raise IntegrityError(f"the archive holds the name {name[:200]!r}, which leads outside or is not portable: refused")
     if name in found:
         raise IntegrityError(f"the archive holds {name!r} twice: refused")
     link = (info.external_attr >> 16) & 0o170000 == 0o120000
-    if link or info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 or info.file_size > size:
-        raise IntegrityError(f"{name!r} is a link, compressed, encrypted or larger than the archive: refused")
+    if link or info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
+        raise IntegrityError(f"{name!r} is a link, compressed or encrypted: refused")
 
 
 def _plain(name: str) -> bool:
@@ -108,8 +111,8 @@ def _plain(name: str) -> bool:
 def _manifest_defects(members: Mapping[str, bytes], manifest: bytes) -> list[str]:
     try:
         tree = parse_json(manifest)
-        listed = dict(tree["files"])
-        if tree["schema"] != BUNDLE_SCHEMA or canonical_json(tree) != manifest:
+        listed = tree["files"]
+        if type(listed) is not dict or tree["schema"] != BUNDLE_SCHEMA or canonical_json(tree) != manifest:
             return [f"{MANIFEST_FILE} is not in the form that this version reads"]
     except (ValueError, KeyError, TypeError, InputError) as error:
         return [f"{MANIFEST_FILE} cannot be read: {type(error).__name__}"]

@@ -55,6 +55,8 @@ ROWS_READ_FILE = "rows_read.json"
 """Of a retrained version: counts of the rows that its run read, and pseudonyms of the training rows that it did not."""
 AUDIT_FILE = "audit.json"
 """The verdict document in canonical form."""
+PURGE_FILE = "purge.json"
+"""Artifact of a run of ``requests purge``: what it deletes, with digests; a sign-off of a purge names the digest of its plan."""
 TABLES = "predictions"
 """Folder of the stored tables of predictions."""
 

@@ -56,15 +56,7 @@ def load_key() -> bytes:
         EnvironmentFailure: the file can be read or written by group or others, is not a plain file, does not hold 64 hex
             digits, or cannot be created.
     """
-    path = key_path()
-    try:
-        return _read_key(path)
-    except FileNotFoundError:
-        _create_key(path)
-    try:
-        return _read_key(path)
-    except FileNotFoundError:
-        raise EnvironmentFailure(f"the key file {path} vanished while it was created: start again") from None
+    return _key_at(key_path())
 
 
 def key_exists() -> bool:
@@ -78,10 +70,7 @@ def next_key() -> bytes:
     Raises:
         EnvironmentFailure: as ``load_key``.
     """
-    path = _beside(".new")
-    if not os.path.lexists(path):
-        _create_key(path)
-    return _read_key(path)
+    return _key_at(_beside(".new"))
 
 
 def replace_key(check: str) -> Path:
@@ -189,6 +178,19 @@ def set_digest(key: bytes, ids: Iterable[str]) -> str:
 
 def _mac(key: bytes, domain: bytes, message: bytes) -> hmac.HMAC:
     return hmac.new(key, domain + message, hashlib.sha256)
+
+
+def _key_at(path: Path) -> bytes:
+    """The key in a file, which is created where there is none."""
+    with contextlib.suppress(FileNotFoundError):
+        return _read_key(path)
+    _create_key(path)
+    try:
+        return _read_key(path)
+    except FileNotFoundError:
+        raise EnvironmentFailure(
+            f"the key file {path} is a link to a file that does not exist, or was removed just now: restore that file"
+        ) from None
 
 
 def _read_key(path: Path) -> bytes:

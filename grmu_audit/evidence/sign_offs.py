@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from grmu_audit.errors import InconclusiveError, InputError, IntegrityError
-from grmu_audit.evidence.attestation import AUDIT_FILE, read_statement, subjects_of
+from grmu_audit.evidence.attestation import AUDIT_FILE, PURGE_FILE, read_statement, subjects_of
 from grmu_audit.evidence.ledger import Entry, Ledger
 from grmu_audit.evidence.signing import open_envelope, signed_by
 
@@ -102,6 +102,7 @@ def check_statement(entry: Entry, label: str, keys: Sequence[SSlibKey] = ()) -> 
     """
     content = str(entry.envelope).encode()
     payload = open_envelope(content).payload
+    subjects = subjects_of(payload)
     said = read_statement(payload).get("predicate")
     said = said if isinstance(said, dict) else {}
     fits = (said.get("role"), said.get("person"), said.get("time")) == (entry.role, entry.actor, entry.time)
@@ -109,7 +110,7 @@ def check_statement(entry: Entry, label: str, keys: Sequence[SSlibKey] = ()) -> 
         not fits
         or said.get("account") != entry.account
         or said.get("note") != entry.reason
-        or subjects_of(payload).get(AUDIT_FILE) != entry.audit_sha256
+        or (subjects.get(AUDIT_FILE), subjects.get(PURGE_FILE)) != (entry.audit_sha256, entry.record_sha256)
     ):
         raise IntegrityError(f"the sign-off of {label} as {entry.role} does not say what the ledger says of it")
     if keys and not signed_by(content, keys):

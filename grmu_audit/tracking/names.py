@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from grmu_audit.errors import InputError, IntegrityError
-from grmu_audit.evidence.attestation import ROWS_READ_FILE
+from grmu_audit.evidence.attestation import PURGE_FILE, ROWS_READ_FILE
 from grmu_audit.records import ModelRef
 from grmu_audit.utils import canonical_json, sha256_hex
 
@@ -257,7 +257,7 @@ START = "start.safetensors"
 """Artifact of a pretraining run: the weights that it started from."""
 SHARDS = "shard_rows.json"
 """Artifact of the training of an ensemble of shards: which rows each member read."""
-PURGE = "purge.json"
+PURGE = PURGE_FILE
 """Artifact of a run of ``requests purge``: what it deletes, with digests."""
 KEPT_TABLES = "predictions"
 """Folder in that run: of each purged version the outputs of test rows that no request names, ``kept-1.parquet``."""

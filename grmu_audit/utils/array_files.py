@@ -79,9 +79,9 @@ def _opened(source: Path | io.BytesIO) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(source) as archive:
             yield archive
-    except DamagedFileError:
+    except (DamagedFileError, MemoryError):
         raise
-    except (zipfile.BadZipFile, OSError, KeyError, TypeError, ValueError, EOFError, NotImplementedError) as error:
+    except Exception as error:  # noqa: BLE001  (whatever a parser of hostile bytes raises)
         raise DamagedFileError(f"{type(error).__name__}: {error}") from None
 
 

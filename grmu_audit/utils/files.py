@@ -218,7 +218,7 @@ def content_kind(head: bytes) -> str:
 
 def _container_kind(head: bytes) -> str:
     """Formats whose mark is not at the start, or is not one text."""
-    if head[4:8] == b"ftyp":
+    if head[:1] == b"\0" and head[4:8] == b"ftyp":
         return _BRANDS.get(head[8:11].decode("ascii", "replace"), "a video")
     if head[:4] == b"RIFF":
         return "a WebP image" if head[8:12] == b"WEBP" else "a sound or video file"

@@ -69,7 +69,16 @@ def locate(tracking_uri: str | None = None, registry_uri: str | None = None, roo
 
 
 def _check_scheme(uri: str) -> None:
-    scheme = urlsplit(uri).scheme.partition("+")[0]
+    try:
+        parts = urlsplit(uri)
+        scheme = parts.scheme.partition("+")[0]
+        if scheme in ("http", "https") and parts.port == 0:  # ``port`` raises where it is no number
+            raise ValueError("no server has port 0")
+    except ValueError:  # its text may hold a part of the password
+        raise InputError(
+            f"tracking URI {shown_uri(uri)!r} cannot be read: check its host and port, and write / and @ in a password as %2F and"
+            " %40"
+        ) from None
     if scheme not in ("http", "https", "sqlite", "postgresql", "mysql", "mssql") or "://" not in uri:
         raise InputError(
             f"tracking URI {shown_uri(uri)!r} cannot be used: give http(s)://HOST:PORT of an MLflow server or a database such as"
@@ -91,7 +100,8 @@ def shown_uri(uri: str) -> str:
     >>> shown_uri("postgresql://ci:secret@db/mlflow")
     'postgresql://***@db/mlflow'
     """
-    return re.sub(r"://[^/@\s]+@", "://***@", uri)
+    hidden = re.sub(r"://[^/\s]\S*@", "://***@", uri)  # up to the last @: a password may hold a slash or another @
+    return re.sub(r"((?:password|passwd|pwd)(?:=|%3D))[^&\s]+", r"\1***", hidden, flags=re.IGNORECASE)
 
 
 def prepare(location: Location, *, create: bool = True) -> None:
@@ -125,10 +135,10 @@ def _check_server(uri: str) -> None:
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
         socket.create_connection((parts.hostname, port), CONNECT_SECONDS).close()
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # a host name with an empty part is a UnicodeError
+        reason = getattr(error, "strerror", None) or error
         raise EnvironmentFailure(
-            f"no MLflow server answers at {shown_uri(uri)} ({error.strerror or error}): start it, or correct --tracking-uri /"
-            " MLFLOW_TRACKING_URI"
+            f"no MLflow server answers at {shown_uri(uri)} ({reason}): start it, or correct --tracking-uri / MLFLOW_TRACKING_URI"
         ) from error
 
 
@@ -136,7 +146,7 @@ def database_file(uri: str) -> Path | None:
     """The file of an embedded database; None for another kind of store, and for a database in memory."""
     scheme, _, rest = uri.partition(":///")
     text = rest.partition("?")[0] if scheme.partition("+")[0] == "sqlite" else ""
-    return Path(text).absolute() if text else None
+    return Path(text).absolute() if text not in ("", ":memory:") else None
 
 
 def _require_store(uri: str) -> None:
@@ -170,6 +180,8 @@ def _server_has_tables(uri: str) -> bool:
     try:
         engine = create_engine(uri)
         return inspect(engine).has_table("registered_models")
+    except ValueError:  # its text may hold a part of the password
+        raise EnvironmentFailure(f"cannot open the tracking store in {shown_uri(uri)}: its port is not a number") from None
     except (SQLAlchemyError, ImportError, OSError) as error:
         reason = shown_uri(str(error)).split("\n")[0][:300]
         raise EnvironmentFailure(f"cannot open the tracking store in {shown_uri(uri)}: {reason}") from error

@@ -44,6 +44,21 @@ def test_an_archive_that_holds_a_name_twice_is_refused() -> None:
         unpack(content)
 
 
+def test_files_that_share_their_bytes_do_not_unpack_to_more_than_the_archive() -> None:
+    inner = stored(("b.txt", b"2" * 1000))
+    content = stored(("a.txt", inner))
+    start = content.index(inner)
+    directory = content.index(b"PK\1\2", start + len(inner))
+    entry = bytearray(inner[inner.index(b"PK\1\2") : inner.index(b"PK\5\6")])
+    entry[42:46] = start.to_bytes(4, "little")  # where the inner file begins in the outer archive
+    end = bytearray(content[content.index(b"PK\5\6", directory) :])
+    end[8:12] = b"\2\0\2\0"
+    end[12:16] = (int.from_bytes(end[12:16], "little") + len(entry)).to_bytes(4, "little")
+    both = content[: -len(end)] + bytes(entry) + bytes(end)
+    with pytest.raises(IntegrityError, match=r"together larger than the archive itself|Overlapped"):
+        unpack(both)
+
+
 LISTED = {"a.txt": {"size": 1, "sha256": sha256_hex(b"1")}}
 
 
@@ -53,7 +68,8 @@ LISTED = {"a.txt": {"size": 1, "sha256": sha256_hex(b"1")}}
         (canonical_json({"schema": "grmu-audit/evidence/v9", "files": LISTED}), "is not in the form that this version reads"),
         (canonical_json({"schema": BUNDLE_SCHEMA, "files": LISTED}) + b" ", "is not in the form that this version reads"),
         (canonical_json({"schema": BUNDLE_SCHEMA}), "cannot be read: KeyError"),
-        (canonical_json({"schema": BUNDLE_SCHEMA, "files": 3}), "cannot be read: TypeError"),
+        (canonical_json({"schema": BUNDLE_SCHEMA, "files": 3}), "is not in the form that this version reads"),
+        (canonical_json({"schema": BUNDLE_SCHEMA, "files": [[1, 2], ["a", 2]]}), "is not in the form that this version reads"),
         (b"{", "cannot be read: JSONDecodeError"),
     ],
 )

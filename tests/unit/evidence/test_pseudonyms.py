@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from grmu_audit.errors import EnvironmentFailure
 from grmu_audit.evidence import KEY_FILE_VARIABLE, key_path, load_key, noise_secret, pseudonym, pseudonyms, set_digest
+from grmu_audit.evidence.pseudonyms import next_key
 
 KEYS = st.binary(min_size=32, max_size=32)
 IDS = st.lists(st.text(max_size=6), max_size=8)
@@ -116,6 +117,15 @@ def test_a_key_path_that_is_no_file_or_cannot_be_made(monkeypatch, tmp_path):
     monkeypatch.setenv(KEY_FILE_VARIABLE, str(tmp_path / "file" / "key"))
     with pytest.raises(EnvironmentFailure, match="key file"):
         load_key()
+
+
+def test_a_key_that_is_a_link_to_nothing_is_named(key_file):
+    key_file.parent.mkdir()
+    for path, load in ((key_file, load_key), (key_file.with_name(key_file.name + ".new"), next_key)):
+        path.symlink_to("not-mounted/hmac.key")
+        with pytest.raises(EnvironmentFailure, match="is a link to a file that does not exist"):
+            load()
+        assert path.is_symlink()
 
 
 def test_processes_that_start_together_agree_on_one_key(key_file):

@@ -9,7 +9,7 @@ import pytest
 from support.judged_audits import audit_of, key_pair, policy, predictions
 
 from grmu_audit.errors import InputError, IntegrityError
-from grmu_audit.evidence.attestation import sign_off_statement
+from grmu_audit.evidence.attestation import PURGE_FILE, SIGN_OFF, sign_off_statement, statement
 from grmu_audit.evidence.ledger import Entry
 from grmu_audit.evidence.sign_offs import check_statement, refuse_conflict, require_two_people
 from grmu_audit.evidence.signing import load_public_key, load_signer, sign_envelope
@@ -90,3 +90,11 @@ def test_one_key_of_two_accounts_is_one_person(tmp_path: Path) -> None:
     found = both(("os:ana", "os:ben"), private, private)
     with pytest.raises(IntegrityError, match=r"preparer and reviewer of faces/7 are the same person or key \(ana\)"):
         require_two_people(found, "faces/7", [load_public_key(public)])
+
+
+def test_a_sign_off_of_a_purge_holds_for_the_plan_that_was_signed_alone() -> None:
+    said = {"role": "preparer", "person": "ana", "time": TIME, "note": "", "account": None}
+    envelope = sign_envelope(statement(SIGN_OFF, {PURGE_FILE: "a" * 64}, said), None).decode()
+    signed = Entry("sign-off", "faces", 0, "", actor="ana", time=TIME, role="preparer", record_sha256="a" * 64, envelope=envelope)
+    with pytest.raises(IntegrityError, match="does not say what the ledger says of it"):
+        check_statement(replace(signed, record_sha256="b" * 64), "the purge of faces")

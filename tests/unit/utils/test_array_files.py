@@ -66,6 +66,14 @@ def test_damaged_files_are_refused(parts: dict[str, bytes]) -> None:
         unpack_arrays(as_zip(parts))
 
 
+def test_whatever_a_damaged_part_raises_is_one_error() -> None:
+    content = as_zip({"facts.json": b"{}" + b" " * 500}, zipfile.ZIP_DEFLATED)
+    place = content.index(b"facts.json") + len("facts.json")
+    for damaged in (content[:place] + b"\xff\xff" + content[place + 2 :], as_zip({"facts.json": b"[" * 100_000})):
+        with pytest.raises(DamagedFileError):
+            unpack_arrays(damaged)
+
+
 def test_pickles_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "f.zip"
     part = io.BytesIO()

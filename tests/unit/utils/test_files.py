@@ -9,7 +9,7 @@ import pytest
 
 from grmu_audit.errors import EnvironmentFailure, InputError
 from grmu_audit.utils import write_atomic
-from grmu_audit.utils.files import listed_in, open_file, read_file
+from grmu_audit.utils.files import content_kind, listed_in, open_file, read_file
 
 
 def test_write_atomic_replaces_makes_folders_and_leaves_no_temporary(tmp_path):
@@ -69,3 +69,8 @@ def test_a_variable_that_holds_separators_alone_is_no_empty_list(monkeypatch: py
         monkeypatch.setenv("SOME_LIST", text)
         with pytest.raises(InputError, match=r"SOME_LIST is '.*', which names nothing: unset it, or list what counts"):
             listed_in("SOME_LIST")
+
+
+def test_a_column_whose_name_holds_the_mark_of_a_video_is_text() -> None:
+    assert content_kind(b"img,ftype,label\n1.png,a,0\n") == ""
+    assert content_kind(b"\0\0\0\x18ftypmp42") == "a video"

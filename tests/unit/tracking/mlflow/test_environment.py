@@ -8,13 +8,35 @@ from pathlib import Path
 
 import pytest
 
-from grmu_audit.errors import InputError, NotFoundError
+from grmu_audit.errors import EnvironmentFailure, InputError, NotFoundError
 from grmu_audit.tracking.mlflow.environment import DEFAULTS, locate, prepare, shown_uri
 
 
 def test_passwords_are_not_shown() -> None:
     assert shown_uri("cannot open postgresql://ci:secret@db:5432/x") == "cannot open postgresql://***@db:5432/x"
     assert shown_uri("http://host:5000/a") == "http://host:5000/a"
+    for password in ("se/cret", "se@cret", "s:e/c@ret"):
+        assert shown_uri(f"cannot open postgresql://ci:{password}@db/x now") == "cannot open postgresql://***@db/x now"
+    assert shown_uri("postgresql://db/x?password=secret&user=ci") == "postgresql://db/x?password=***&user=ci"
+    assert (
+        shown_uri("mssql+pyodbc:///?odbc_connect=UID%3Dci%3BPWD%3Dsecret") == "mssql+pyodbc:///?odbc_connect=UID%3Dci%3BPWD%3D***"
+    )
+    assert shown_uri("sqlite:////builds/job@2/mlflow.db") == "sqlite:////builds/job@2/mlflow.db"
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://localhost:50O0", "http://localhost:99999", "http://localhost:0", "http://[::1", "http://ci:se/cret@host"]
+)
+def test_an_address_that_cannot_be_read_is_refused(uri: str) -> None:
+    with pytest.raises(InputError, match="cannot be read") as caught:
+        locate(uri)
+    assert "'se'" not in str(caught.value)
+
+
+@pytest.mark.parametrize("uri", ["http://mlflow..corp:5000", "postgresql://db:port/x"])
+def test_an_address_that_no_library_takes_is_one_message(uri: str) -> None:
+    with pytest.raises(EnvironmentFailure, match=r"no MLflow server answers at|cannot open the tracking store in"):
+        prepare(locate(uri), create=False)
 
 
 @pytest.mark.parametrize("uri", ["file:///tmp/mlruns", "mlruns", "databricks", "ftp://x", "sqlite:"])
@@ -36,7 +58,7 @@ def test_where_the_store_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert locate("http://mine:1").tracking_uri == "http://mine:1"
 
 
-@pytest.mark.parametrize("uri", ["sqlite://mlflow.db", "sqlite:///", "sqlite://"])
+@pytest.mark.parametrize("uri", ["sqlite://mlflow.db", "sqlite:///", "sqlite://", "sqlite:///:memory:"])
 def test_a_database_that_names_no_file_is_refused(uri: str) -> None:
     with pytest.raises(InputError, match="names no file: write three slashes"):
         locate(uri)
