@@ -184,7 +184,8 @@ def rounded(model: Classifier, bits: int) -> Classifier:
     top, result = 2 ** (bits - 1) - 1, copy_model(model)
     with torch.no_grad():
         for weight in _matrices(result):
-            scale = weight.abs().amax(dim=tuple(range(1, weight.ndim)), keepdim=True).clamp_min(torch.finfo(weight.dtype).tiny)
+            largest = weight.abs().amax(dim=tuple(range(1, weight.ndim)), keepdim=True)
+            scale = largest.clamp_min(top * torch.finfo(weight.dtype).tiny)  # top / scale is finite in a channel of zeros too
             weight.copy_((weight * (top / scale)).round() * (scale / top))
     return result.eval()
 

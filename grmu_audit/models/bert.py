@@ -50,6 +50,8 @@ def bert_body(spec: ModelSpec, options: BertOptions) -> nn.Module:
         raise InputError(f"bert: texts have up to {spec.image_size[0]} tokens, but positions is {options.positions}")
     if options.hidden % options.heads:
         raise InputError(f"bert: heads is {options.heads}, which does not divide hidden = {options.hidden}")
+    if options.pad >= options.vocabulary:
+        raise InputError(f"bert: pad is {options.pad}, but the vocabulary has {options.vocabulary} tokens, from 0")
     return Bert(options)
 
 

@@ -102,7 +102,7 @@ def _metadata(path: Path) -> Mapping[str, Any]:
         found = file.metadata() or {}
     parsed = {}
     for key, text in found.items():
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             parsed[key] = json.loads(text)
     return parsed
 

@@ -50,7 +50,7 @@ class ModelSpec:
         return "table" if self.mean else "text"
 
     def batch_size(self, most: int) -> int:
-        """Samples of a batch whose inputs together hold about four million numbers: 28 pictures of 224 pixels; at least 16.
+        """Samples of a batch whose inputs together hold about four million numbers: 27 pictures of 224 pixels; at least 16.
 
         >>> ModelSpec("resnet18", 2, (3, 224, 224), (), ()).batch_size(512), ModelSpec("mlp", 2, (9,), (), ()).batch_size(512)
         (27, 512)

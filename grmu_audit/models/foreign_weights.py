@@ -148,6 +148,8 @@ def _fit_head(state: Tensors, fit: _Fit, notes: list[str], need_head: bool) -> N
     found = "no head" if weight is None else f"a head of {len(weight)} classes"
     if need_head and weight is None:
         raise MissingHeadError(_no_head(fit))
+    if need_head and weight is not None and len(weight) == model.spec.classes:
+        return  # of another width, as ``_require_same`` says
     if need_head:
         raise ArchitectureError(
             f"{fit.source}: the weights have {found}, but the data has {model.spec.classes} classes ({fit.shown('head.weight')})"

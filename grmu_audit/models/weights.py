@@ -165,13 +165,13 @@ def load_model(folder: Path) -> Classifier:
 def described_bytes(spec: ModelSpec) -> int:
     """Bytes of the parameters and buffers of the network that a spec describes; none of them is allocated.
 
-    It is 0 for the operator's own architecture, whose code may not run without memory.
+    It is 0 for the operator's own architecture, and an ensemble of such members: its code may not run without memory.
 
     Raises:
         IntegrityError: the network cannot be built.
         InputError: an option is unknown or impossible.
     """
-    if ":" in spec.architecture:
+    if ":" in spec.architecture or ":" in str(spec.options.get("member", "")):
         return 0
     try:
         with torch.device("meta"), warnings.catch_warnings():

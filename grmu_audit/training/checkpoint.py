@@ -40,7 +40,7 @@ class Saved:
     """Content of a checkpoint."""
 
     tensors: Tensors
-    """By ``part.name``; parts are ``model``, ``optimizer``, ``best`` and ``state``."""
+    """By ``part.name``; parts are ``model``, ``optimizer``, ``best``, ``state`` and ``read``."""
     progress: dict[str, Any]
     """Epochs done, steps done, history, counters and facts."""
 
@@ -111,7 +111,7 @@ class Checkpoints:
 
     def found(self) -> bool:
         """Whether there is something to resume."""
-        return self.path(0).is_file()
+        return any(self.folder.glob("stage*.safetensors"))
 
     def clear(self) -> None:
         """Remove the files: the run is over, or starts afresh."""

@@ -121,18 +121,22 @@ def choose_device(name: str = "auto") -> torch.device:
     """``auto`` takes CUDA where there is one, else the CPU.
 
     Raises:
-        InputError: the name is no device.
+        InputError: the name is no device, or one of another kind.
         EnvironmentFailure: the device is not there.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(name)
+        kind, number = torch.device(name).type, torch.device(name).index or 0
     except RuntimeError:
-        raise InputError(f"--device {name!r} is no device: use auto, cpu, cuda or cuda:0") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
+        kind, number = "", 0
+    if kind not in ("cpu", "cuda"):
+        raise InputError(f"--device {name!r} is no device that is supported: use auto, cpu, cuda or cuda:0")
+    if kind == "cuda" and not torch.cuda.is_available():
         raise EnvironmentFailure("--device cuda: no CUDA device is available here; use --device cpu or auto")
-    return device
+    if kind == "cuda" and number >= torch.cuda.device_count():
+        raise EnvironmentFailure(f"--device {name}: CUDA devices here are numbered from 0 to {torch.cuda.device_count() - 1}")
+    return torch.device(name)
 
 
 def choose_precision(name: str, device: torch.device) -> str:

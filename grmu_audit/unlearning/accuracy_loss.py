@@ -78,12 +78,12 @@ class Fall:
 
         >>> one = Fall(100, Accuracies(0.98, 0.97), Accuracies(0.55, 0.5))
         >>> str(one)
-        'accuracy fell from 98.0 % to 55.0 % (mean over classes: from 97.0 % to 50.0 %) on 100 validation rows'
+        'accuracy fell from 98.0 % to 55.0 % (mean over classes: from 97.0 % to 50.0 %) on 100 rows that are not to be forgotten'
         """
         if math.isnan(self.worst):
-            return f"the outputs on {self.rows} validation rows are not finite"
+            return f"the outputs on {self.rows} rows that are not to be forgotten are not finite"
         plain, balanced = (f"{100 * before:.1f} % to {100 * after:.1f} %" for before, after in self._pairs)
-        return f"accuracy fell from {plain} (mean over classes: from {balanced}) on {self.rows} validation rows"
+        return f"accuracy fell from {plain} (mean over classes: from {balanced}) on {self.rows} rows that are not to be forgotten"
 
 
 class Watch:

@@ -125,8 +125,7 @@ def train_only(model: Classifier, layers: str) -> Iterator[frozenset[str]]:
     """
     free = trainable_layers(model, layers)
     held = [(name, module) for name, module in leaf_modules(model) if name not in free]
-    body = [parameter for name, parameter in model.body.named_parameters(recurse=False)] if held else []
-    for parameter in [p for _, module in held for p in module.parameters(recurse=False)] + body:
+    for parameter in [p for _, module in held for p in module.parameters(recurse=False)]:
         parameter.requires_grad_(False)
     hooks = [module.register_forward_pre_hook(_rest) for _, module in held]
     try:

@@ -71,7 +71,7 @@ class Method:
     title: str
     """What it does, in one line."""
     run: Run
-    """method(model, data, config, runtime) -> new model; the input model is never changed."""
+    """method(model, data, config, runtime) -> model without the forget set; it may change the one that it is given."""
     config: type[MethodConfig]
     """Typed options with defaults that work."""
     needs: frozenset[str]

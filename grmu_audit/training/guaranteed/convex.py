@@ -192,8 +192,14 @@ def minimise(loss: ConvexLoss, start: torch.Tensor) -> torch.Tensor:
 
 
 def newton_step(loss: ConvexLoss, w: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """[c, d] solution of Hessian(w) step = right."""
-    factor = torch.linalg.cholesky(loss.hessian(w))
+    """[c, d] solution of Hessian(w) step = right.
+
+    Raises:
+        DivergedError: the Hessian is not positive definite to working precision.
+    """
+    factor, defect = torch.linalg.cholesky_ex(loss.hessian(w))
+    if int(defect):
+        raise DivergedError("the Hessian of the convex loss is not positive definite; nothing was registered: raise l2")
     return torch.cholesky_solve(right.reshape(-1, 1), factor).reshape(w.shape)
 
 

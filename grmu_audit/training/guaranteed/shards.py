@@ -37,10 +37,9 @@ def require_ensemble(model: Classifier) -> ShardEnsemble:
 
 
 def shard_of_rows(model: Classifier, source: BatchSource, rows: Rows) -> Rows:
-    """[len(rows)] the shard of each row of the dataset."""
-    frame = source.dataset.frame.iloc[rows]
-    subjects = frame["subject"].astype(str).to_numpy()
-    people = np.where(subjects != "", subjects, frame["id"].astype(str).to_numpy())
+    """[len(rows)] the shard of each row of the data; by its id where the data names no people (``subject`` is a place then)."""
+    named = "subject" if source.dataset.header.subject_name else "id"
+    people = source.dataset.frame[named].iloc[rows].astype(str)
     return shards_of(people.tolist(), source.group.cpu().numpy()[rows], require_ensemble(model).options)
 
 

@@ -27,7 +27,7 @@ def mean_gradient(model: Classifier, batches: Iterable[Batch], runtime: Runtime)
         runtime: precision; counts the sample-gradients.
 
     Returns:
-        Float32 tensors by parameter name.
+        Float32 tensors by parameter name; zeros for a parameter that the network does not use.
     """
     parameters = trainable(model.eval())
     total = {name: torch.zeros_like(p, dtype=torch.float32) for name, p in parameters.items()}
@@ -35,7 +35,8 @@ def mean_gradient(model: Classifier, batches: Iterable[Batch], runtime: Runtime)
     for batch in batches:
         with runtime.autocast():
             loss = functional.cross_entropy(model(batch.pixels).float(), batch.target, reduction="sum")
-        for name, gradient in zip(parameters, torch.autograd.grad(loss, list(parameters.values())), strict=True):
+        found = torch.autograd.grad(loss, list(parameters.values()), materialize_grads=True)
+        for name, gradient in zip(parameters, found, strict=True):
             total[name] += gradient
         count += len(batch.rows)
     runtime.sample_gradients += count

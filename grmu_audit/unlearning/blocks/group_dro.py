@@ -77,7 +77,7 @@ def balanced(groups: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
 
 
 def worst_group_accuracy(model: Classifier, data: UnlearningData, runtime: Runtime) -> float:
-    """Smallest accuracy over the groups of the validation rows, in [0, 1]; NaN without validation rows."""
+    """Smallest accuracy over the groups of the validation rows, in [0, 1]; NaN without validation rows, or where one is NaN."""
     groups = data.groups_of(data.val)
     each = [accuracy(model, data.source, data.val[groups == code], runtime) for code in np.unique(groups)]
-    return min(each) if each else float("nan")
+    return float(np.min(each)) if each else float("nan")

@@ -34,14 +34,13 @@ def retrain_shards(model: Classifier, data: UnlearningData, config: RetrainShard
     body = require_ensemble(model)
     new = newly_forgotten(data)
     touched = sorted(set(shard_of_rows(model, data.source, new).tolist()))
+    kept = [number for number in range(body.options.shards) if number not in touched]
     fresh = reinitialised(model, derive_seed(runtime.seed, "init"))
-    for number in set(range(body.options.shards)) - set(touched):
-        fresh_body = require_ensemble(fresh)
-        fresh_body.members[number].load_state_dict(body.members[number].state_dict())
+    for number in kept:
+        require_ensemble(fresh).members[number].load_state_dict(body.members[number].state_dict())
     move_to(fresh, runtime.device)
     rows = TrainingRows(data.retain, data.val, data.retain_weights)
     result = fit_members(fresh, data.source, rows, config, runtime, touched)
-    kept = [number for number in range(body.options.shards) if number not in touched]
     moved = [n for n in kept if not same_bits(body.members[n], require_ensemble(result).members[n])]
     if moved:
         raise InputError(f"sisa: members {moved} changed although no forgotten row lies in their shards; nothing was registered")

@@ -26,7 +26,7 @@ class BoundaryExpansionConfig(MethodConfig):
     """Passes over the forget set."""
     learning_rate: float = Field(5e-5, gt=0, allow_inf_nan=False)
     """Peak learning rate; there is no retain pass that would repair a rate too high."""
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False)
     """None: the fit is the only force."""
     augment: bool = False
     """Fit the samples as they are."""

@@ -33,7 +33,7 @@ class GradientAscentConfig(MethodConfig):
     """No decay."""
     warmup: float = Field(0.0, ge=0, lt=1)
     """No warm-up."""
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False)
     """None: the ascent is the only force."""
     augment: bool = False
     """Ascend on the samples as they are."""

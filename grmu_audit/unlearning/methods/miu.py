@@ -227,7 +227,7 @@ class _Information:
         for piece in microbatches(batch, self.runtime.micro_batch):
             with self.runtime.autocast():
                 loss = functional.cross_entropy(self.model(piece.pixels), piece.target) * (len(piece.rows) / len(batch.rows))
-            for total, gradient in zip(gradients, torch.autograd.grad(loss, parameters), strict=True):
+            for total, gradient in zip(gradients, torch.autograd.grad(loss, parameters, materialize_grads=True), strict=True):
                 total += gradient
         self.runtime.sample_gradients += len(batch.rows)
         norm: torch.Tensor = torch.stack([g.norm() for g in gradients]).norm()

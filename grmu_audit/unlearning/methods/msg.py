@@ -43,7 +43,7 @@ def msg(model: Classifier, data: UnlearningData, config: MsgConfig, runtime: Run
     )
     if not fresh:
         runtime.observer.note(
-            "msg: no 2-D convolution is there to reinitialise, so that this is fine-tuning on the retain set (method ft)"
+            "msg: there is no 2-D convolution to reinitialise, so this is fine-tuning on the retain set, as by method ft"
         )
     loss = cross_entropy_loss(model)
     parameters = dict(model.named_parameters())

@@ -25,6 +25,7 @@ from grmu_audit.evaluation.durability import (
     relative_distance,
     rounded,
 )
+from grmu_audit.models.classifier import copy_model
 from grmu_audit.records.white_box import FINE_TUNING, MIXING
 from grmu_audit.training.config import TrainConfig
 from grmu_audit.training.inference import infer
@@ -114,6 +115,16 @@ def test_rounded_weights_are_whole_multiples_of_one_step_a_channel() -> None:
                 assert float((channel - was).abs().max()) <= float(step) / 2 * 1.001
     with pytest.raises(InputError, match="2 or more"):
         rounded(model, 1)
+
+
+@pytest.mark.parametrize("bits", [8, 4, 2])
+def test_a_channel_of_zeros_stays_one_when_it_is_rounded(bits: int) -> None:
+    model = copy_model(tiny().model)
+    with torch.no_grad():
+        model.head.weight[0] = 0.0
+    weight = rounded(model, bits).head.weight
+    assert not weight[0].any()
+    assert weight[1].any()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])

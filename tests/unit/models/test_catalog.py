@@ -187,6 +187,7 @@ def test_guarded_shortcuts_survive_odd_batches() -> None:
         (image_spec("bert"), "bert is for texts"),
         (ModelSpec("bert", 2, (99,), (), (), (), BERT), "up to 99 tokens, but positions is 16"),
         (ModelSpec("bert", 2, (9,), (), (), (), {**BERT, "heads": 3}), "heads is 3, which does not divide hidden = 16"),
+        (ModelSpec("bert", 2, (9,), (), (), (), {**BERT, "pad": 99_999}), "pad is 99999, but the vocabulary has"),
     ],
 )
 def test_what_does_not_fit_is_named(wrong: ModelSpec, message: str) -> None:

@@ -257,3 +257,9 @@ def test_weights_are_looked_for_four_levels_deep(depth: int, tmp_path: Path) -> 
     else:
         with pytest.raises(InputError, match=r"hold no weights: looked for tensors under .*, found keys net$"):
             read_state(path)
+
+
+def test_metadata_that_is_nested_too_deeply_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(save(network().state_dict(), {"preprocess": "[" * 200_000}))
+    assert read_state(path).preprocess is None

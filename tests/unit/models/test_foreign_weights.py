@@ -128,6 +128,9 @@ def test_a_head_that_fits_is_kept_and_one_that_must_fit_is_insisted_on() -> None
     assert start.notes == ()
     with pytest.raises(InputError, match="the weights have a head of 1000 classes, but the data has 2 classes"):
         fit_state(model, resnet18().state_dict(), "w", need_head=True)
+    narrow = {**state, "fc.weight": state["fc.weight"][:, :9]}
+    with pytest.raises(InputError, match=re.escape("1 of another shape: fc.weight [2, 9] instead of [2, 512]")):
+        fit_state(model, narrow, "w", need_head=True)
 
 
 def test_position_embeddings_are_resampled() -> None:

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import pickle
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from support.weights import weights_digest
 from torch import nn
 
 from grmu_audit.errors import InputError, IntegrityError, NotFoundError
+from grmu_audit.models.architecture import VARIABLE
 from grmu_audit.models.catalog import build
 from grmu_audit.models.classifier import Classifier, ModelSpec, StartWeights
 from grmu_audit.models.foreign_weights import state_digest
@@ -200,3 +203,17 @@ def test_an_operators_network_that_cannot_be_traced_is_stored_without_a_graph(
     with pytest.raises(RuntimeError, match="Could not guard on data-dependent expression"):
         save_model(Classifier(model.body, model.head, replace(model.spec, architecture="small_resnet")), tmp_path)
     assert not (tmp_path / GRAPH).exists()
+
+
+def test_an_ensemble_of_members_that_cannot_be_built_without_memory_is_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Many networks read the rates of their layers off a tensor while they are built."""
+    own = ModuleType("own_members")
+    own.network = lambda one: nn.Sequential(nn.Flatten(), nn.Linear(12, int(torch.linspace(4, 5, 2)[0].item())), nn.Linear(4, 2))
+    monkeypatch.setitem(sys.modules, "own_members", own)
+    monkeypatch.setenv(VARIABLE, "own_members:network")
+    options = {"member": "own_members:network", "shards": 2}
+    model = build(ModelSpec("sisa", 2, (3, 2, 2), (0.5,) * 3, (0.5,) * 3, (), options), 0)
+    save_model(model, tmp_path)
+    assert weights_digest(load_model(tmp_path)) == weights_digest(model)

@@ -117,11 +117,20 @@ def test_device_and_precision_choices() -> None:
     assert choose_device("cpu") == CPU
     assert choose_precision("auto", CPU) == "fp32"
     assert choose_precision("bf16", CPU) == "bf16"
-    with pytest.raises(InputError, match="no device"):
-        choose_device("gpux")
+    for name in ("gpux", "meta", "mps"):
+        with pytest.raises(InputError, match="no device that is supported"):
+            choose_device(name)
     if not torch.cuda.is_available():
         with pytest.raises(EnvironmentFailure, match="no CUDA device"):
             choose_device("cuda")
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(EnvironmentFailure, match="--device cuda:2: CUDA devices here are numbered from 0 to 1"):
+        choose_device("cuda:2")
 
 
 def test_bf16_runs_and_stays_close() -> None:

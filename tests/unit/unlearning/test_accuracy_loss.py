@@ -65,7 +65,7 @@ def test_a_network_that_names_one_class_only_has_collapsed() -> None:
     assert watch.fall(problem.model).worst == 0.0
     with torch.no_grad():
         broken.head.weight.fill_(math.nan)
-    assert str(watch.fall(broken)) == f"the outputs on {len(watch.rows)} validation rows are not finite"
+    assert str(watch.fall(broken)) == f"the outputs on {len(watch.rows)} rows that are not to be forgotten are not finite"
 
 
 def test_the_probe_ends_at_the_first_rate_that_does_no_harm() -> None:

@@ -189,3 +189,10 @@ def test_a_loss_whose_minimum_is_out_of_reach_is_an_error() -> None:
     flat = replace(problem(5, 3), options=LinearOptions(l2=1e-12), differences=torch.zeros(0, 5, dtype=torch.float64))
     with pytest.raises(DivergedError, match=r"the convex loss was not minimised in 60 Newton steps.*raise l2"):
         minimise(flat, torch.zeros(3, 5, dtype=torch.float64))
+
+
+def test_a_hessian_that_is_singular_is_one_clear_error() -> None:
+    """Equal shifts of all classes change nothing but the l2 term, which is below the precision here."""
+    flat = replace(problem(5, 3, noise=0.0), options=LinearOptions(l2=1e-30), differences=torch.zeros(0, 5, dtype=torch.float64))
+    with pytest.raises(DivergedError, match="not positive definite; nothing was registered: raise l2"):
+        minimise(flat, torch.zeros(3, 5, dtype=torch.float64))

@@ -65,6 +65,17 @@ def test_untouched_members_are_equal_bit_for_bit_and_the_whole_equals_full_retra
     assert facts["sha256"] == member_digests(result)
 
 
+def test_a_shard_does_not_change_when_rows_leave_data_that_names_no_people() -> None:
+    whole = replace(dataset(), header=replace(dataset().header, subject_name=""))
+    frame = whole.frame.assign(subject=range(len(whole)))
+    rest = frame.iloc[1:].reset_index(drop=True).assign(subject=range(len(whole) - 1))  # as readers number the rest
+    cpu, body = torch.device("cpu"), build(spec(), 0)
+    before = BatchSource(replace(whole, frame=frame), cpu)
+    after = BatchSource(replace(whole, frame=rest, pixels=np.asarray(whole.pixels)[1:]), cpu)
+    shard = shard_of_rows(body, before, np.arange(1, len(whole)))
+    assert np.array_equal(shard, shard_of_rows(body, after, np.arange(len(whole) - 1)))
+
+
 def test_the_next_request_retrains_only_its_own_shards() -> None:
     first = apply_method(METHOD, trained(), request(1), METHOD.config(**SETTINGS), runtime())
     here, data = runtime(), request(2, served=1)

@@ -8,10 +8,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from support.tiny import tiny
+from support.tiny import runtime, tiny
 
 from grmu_audit.data.batches import Batch
-from grmu_audit.unlearning.blocks.group_dro import GroupDro
+from grmu_audit.unlearning.blocks import group_dro
+from grmu_audit.unlearning.blocks.group_dro import GroupDro, worst_group_accuracy
 
 
 def test_group_dro_weights_by_hand() -> None:
@@ -47,3 +48,9 @@ def test_group_dro_continues_from_a_checkpoint() -> None:
     batch = Batch(torch.zeros(2, 3, 32, 32), torch.tensor([0, 1]), torch.tensor([0, 1]), torch.tensor([0, 1]))
     model = copy.deepcopy(tiny().model).eval()
     assert torch.equal(dro(model, batch), other(model, batch))
+
+
+def test_the_worst_group_is_undefined_where_one_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = iter([0.5, math.nan, 0.7, 0.9])
+    monkeypatch.setattr(group_dro, "accuracy", lambda *_: next(found))
+    assert math.isnan(worst_group_accuracy(tiny().model, tiny().data, runtime()))

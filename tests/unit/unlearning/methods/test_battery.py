@@ -42,6 +42,12 @@ OPTIONS: dict[str, dict[str, object]] = {"ssd": {"selection": 0.5}, "amun": {"at
 """Options with which a method finds weights to change in the tiny network, or searches for a shorter time."""
 
 
+@pytest.mark.parametrize("name", methods.names())
+def test_a_weight_decay_without_end_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="weight_decay"):
+        methods.get(name).config(weight_decay=float("inf"))
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if methods.get(name).unused_options])
 def test_idle_options_have_no_effect_and_the_others_of_training_do(name: str) -> None:
     problem, method = tiny(), methods.get(name)
