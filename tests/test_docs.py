@@ -88,7 +88,7 @@ def test_the_index_of_decisions_names_each_with_its_title_and_they_are_short() -
         assert title.startswith(f"# {number}. ")
         assert f"| [{title[2:]}]({page.name}) | {date[:10]} |" in index
         assert len(rest) < 22
-        assert all(any(line.startswith(f"**{word}") for line in rest) for word in ("Context", "Decision", "Conseq", "Refused"))
+        assert all(any(line.startswith(f"**{word}") for line in rest) for word in ("Context", "Decision", "Conseq", "Rejected"))
 
 
 def test_numbers_on_what_an_audit_can_show_are_those_of_the_pages_that_measured_them() -> None:

@@ -65,18 +65,18 @@ _FORMS = """## The forms
 | change of an area | the wider of Student's and of an ellipse of both areas' own limits | normal: 76 % at 0.97 against 0.9 |
 | rate at a false-positive rate | MOVER of the share and of the threshold's order statistics | the threshold was taken as known |
 
-**Whom a value of the forget set speaks of.** With a `subject` column, and two people or more in the forget set, the interval
-speaks of people like them: people are the unit, with a t quantile of at most three times their own degrees of freedom, and
-the correlation within people is never taken to be less than among the unseen ones. One person says nothing about others: the
-interval then speaks of this person, whose samples are the unit. `details` hold both (`these people`, `people like them`) and
+**Which people an interval on the forget set is about.** With a `subject` column, and two people or more in the forget set, the
+interval is about people like them: people are the unit, with a t quantile of at most three times their own degrees of freedom,
+and the correlation within people is never taken to be less than among the unseen ones. One person says nothing about others: the
+interval is then about this person, whose samples are the unit. `details` hold both (`these people`, `people like them`) and
 say which one the interval is; a rule uses the interval.
 """
 _GATE = """## The default policy, from predictions to verdict
 
 The truth lies on a bound of one rule. `false PASS`: the rule passes; `false BREACH`: it breaches; each at most {share:.2f} % by
 the policy's confidence, shared among its rules that need no reference. Per cent of the draws; the simulation's own error at the
-nominal rate is {error:.2f} points with {draws:,} draws. Every draw is a set of predictions of two models; so many of them as
-stand under `in whole` were measured and judged with all metrics, rules and controls, as `score` does, the others by the rule's
+nominal rate is {error:.2f} points with {draws:,} draws. Every draw is a set of predictions of two models; as many of them as
+`in whole` says were measured and judged with all metrics, rules and controls, as `score` does, the others by the rule's
 metric alone; where both were done the decisions are the same.
 
 {found}
@@ -190,11 +190,11 @@ Cells where intervals are more than 1.5 times as wide although the former ones c
 
 {table}
 
-Their former coverage was right by chance of the setting, and of the forms tried (Student's, MOVER of both limits, an ellipse
-on normal and on logistic scale, their unions) none that holds elsewhere is as narrow there. `MIA_AUC change`: two equal areas
-near 1 and a truly lower second one look the same in a few forget samples; the former interval is narrow in both cases, and
-covers the second one as the table of changes between two different areas says. `MIA_TPR_1` with 100 unseen samples: their
-largest score lies below the threshold with a probability of 0.99^100 = 37 %, so that without an assumption on the scores'
+Their former coverage was right by chance in these settings. Of the forms tried (Student's, MOVER of both limits, an ellipse
+on normal and on logistic scale, their unions), none that covers the truth elsewhere is as narrow there. `MIA_AUC change`: two
+equal areas near 1 and a truly lower second one look the same in a few forget samples; the former interval is narrow in both
+cases, and covers the second one as the table of changes between two different areas says. `MIA_TPR_1` with 100 unseen samples:
+their largest score lies below the threshold with a probability of 0.99^100 = 37 %, so that without an assumption on the scores'
 distribution no lower limit but 0 holds. `MIA_AUC`: fewer comparisons a sample are allowed where scores of the forget set are
 twice as spread, and the area does not tell whether they are.
 """

@@ -1,6 +1,6 @@
 """``docs/effect.md`` and the table of the demo in the README, written from ``docs/effect.json``.
 
-python -m benchmarks.pages.effect [--seeds 5] [--cache FOLDER] [--write docs] [--readme README.md] [--only-write]
+python -m benchmarks.pages.effect [--seeds 10] [--cache FOLDER] [--write docs] [--readme README.md] [--only-write]
 
 ``--write`` writes ``effect.json`` (the measurements) and ``effect.md`` (from them), ``--readme`` the table in the README;
 ``--only-write`` writes both again from ``effect.json`` without measuring.
@@ -187,7 +187,7 @@ def _rest(found: Sequence[float | None]) -> str:
 def main() -> None:
     """Measure what is missing and print or write the pages."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--cache", type=Path, default=cache_folder() / "effect", help="folder of measured seeds")
     parser.add_argument("--write", type=Path, help="folder of effect.json and effect.md")

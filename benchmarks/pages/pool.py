@@ -89,8 +89,8 @@ def _statements(table: Table) -> list[str]:
         f"- The interval leaves out 0.5, on the same side, in all three forms: {_listed(always)}.",
         f"- As trained, but not so in every form: {_listed(lost)}.",
         f"- Not as trained: {_listed(blind)}.",
-        f"- These are {count} intervals of 95 % each: of those of metrics that tell nothing about one in twenty leaves out 0.5.",
-        "- Accuracies tell that networks differ, not that the forget set can be recognised, and tell a damaged one apart, too.",
+        f"- These are {count} intervals of 95 % each: of metrics that show nothing, one in twenty leaves out 0.5 by chance.",
+        "- Accuracies show that networks differ, not that the forget set can be recognised; a damaged network differs too.",
     ]
 
 

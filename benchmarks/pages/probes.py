@@ -3,7 +3,7 @@
     python -m benchmarks.pages.probes --write docs/probes.md
 
 Each pair runs in turn in one process; seconds are processor seconds.  The replaced forms are kept below.  The radius of PGD is so
-small that nobody falls: this is its worst case, while a sample that falls stops at once.
+small that no sample is misclassified: this is its worst case, while a misclassified sample stops at once.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ on a machine that others used too. {machine}
 {rows}
 
 One forward pass of the network took {forward:.4f} s an image. Of PGD's {all_steps} steps {steps} were run, and the rest
-follows from them; the radius is one at which nobody falls, and parameters are frozen in both forms.
+follows from them; the radius is so small that no sample is misclassified, and parameters are frozen in both forms.
 
 | memory beyond the forward pass | MiB an image |
 |---|---:|
@@ -68,7 +68,7 @@ follows from them; the radius is one at which nobody falls, and parameters are f
 **An estimate** from the rates above, not a run: {samples:,} images of {side} pixels ({train:,} train, {tests:,} test), three
 models, PGD at all radii on {attacked} test samples, `--return-epochs {epochs}`. The last column holds where bf16 is the recorded
 precision of the models and of the first training of their lineage, because it was measured to be faster
-([docs/models.md](models.md#precision)); whether a sample fell, and the layer statistics, are computed in fp32 there too.
+([docs/models.md](models.md#precision)). Layer statistics, and whether a sample is misclassified, are in fp32 there too.
 
 | part | hours on two cores, fp32 | hours on two cores, bf16 |
 |---|---:|---:|
@@ -77,8 +77,8 @@ precision of the models and of the first training of their lineage, because it w
 Seconds an image, in fp32 and in bf16: forward pass {forward:.4f} and {low_forward:.4f}, training step of {training_batch} images
 {training:.4f} and {low_training:.4f}.
 
-The worst case of PGD holds for a model that withstands it everywhere; a sample that falls takes no further step. PGD on all test
-samples (`--pgd-samples 0`) in its form of before would take {before_hours:.1f} h by itself in this case. Folding and compilation
+The worst case of PGD is a model that no attack succeeds on; a misclassified sample takes no further step. PGD on all test
+samples (`--pgd-samples 0`) in its earlier form would take {before_hours:.1f} h by itself in this case. Folding and compilation
 are not in this table.
 """
 

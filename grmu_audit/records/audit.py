@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 AUDIT_SCHEMA = "grmu-audit/audit/v2"
 EARLIER_SCHEMA = "grmu-audit/audit/v1"
-"""Audits of before controls were measured: read, verified and shown; not promoted."""
+"""Audits from before controls were measured: read, verified and shown; not promoted."""
 HISTORY_OF = ("TA", "GA", "RA")
 """Metrics that an audit records of every version of a lineage, as ``curves["lineage"]``."""
 KEY_CHECK = "key_check"
@@ -34,8 +34,8 @@ purged."""
 SHOWN_BEFORE = "forgetting_shown_before"
 """Key of an audit's record: the audit that showed forgetting before the baseline was purged, in words; absent where none did."""
 MEASURED_PARTS = "measured_parts"
-"""Key of an audit's record: parts that came to the tool without another schema and were measured, by name; absent in audits of
-before."""
+"""Key of an audit's record: names of the measured parts that were added to the tool without a new schema; absent in earlier
+audits."""
 PURGED_REASON = "purged: "
 """How the reason begins why a value is undefined that rests on purged rows."""
 UNVERIFIED = "unverified file"

@@ -118,7 +118,7 @@ class DataRecord:
     excluded: int = 0
     """Samples left out because a label is missing."""
     kind: str = ""
-    """``image``, ``table`` or ``text``; ``predictions`` for ``score``; empty in audits of before it was recorded."""
+    """``image``, ``table`` or ``text``; ``predictions`` for ``score``; empty in audits from before it was recorded."""
 
 
 @dataclass(frozen=True)
