@@ -5,7 +5,7 @@ from __future__ import annotations
 import calendar
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime
+from datetime import MAXYEAR, UTC, date, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -73,10 +73,15 @@ def read_systems(path: Path) -> tuple[SystemRecord, ...]:
 def due_date(received: date) -> date:
     """One month later, on the same day or the last of a shorter month (GDPR 12(3) as recorded, without its extension).
 
+    Raises:
+        InputError: the due date would be after the year 9999.
+
     >>> due_date(date(2026, 1, 31))
     datetime.date(2026, 2, 28)
     """
     year, month = received.year + received.month // 12, received.month % 12 + 1
+    if year > MAXYEAR:
+        raise InputError(f"{received} is not a date of receipt: its due date would be after the year {MAXYEAR}")
     return date(year, month, min(received.day, calendar.monthrange(year, month)[1]))
 
 
@@ -85,6 +90,7 @@ def erasure_records(request: ForgetRequest, key: bytes, systems: Sequence[System
 
     Raises:
         ForgetListError: a received_at is not a date.
+        InputError: its due date would be after the year 9999.
     """
     rows: dict[str, list[int]] = {}
     for index, name in enumerate(_column(request, "request_id")):

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grmu_audit.errors import InputError
+from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.jobs import Job, JobFolder, JobRunner, make_executor
 from grmu_audit.records.benchmark import FLOOR, PARTS, REFERENCE, BenchmarkRow
 from grmu_audit.tracking.names import TAG_BENCHMARK, TAG_BENCHMARK_ROW
@@ -140,8 +140,7 @@ def remember_digests(out: Path, suite: Suite, settings: RunSettings, known: Know
 
 def read_digests(out: Path) -> dict[str, str]:
     """Digests of data that was read before, by ``data_key``."""
-    path = out / DIGESTS
-    return dict(json.loads(read_file(path, LARGEST_ROW))) if path.is_file() else {}
+    return _read_texts(out / DIGESTS)
 
 
 def data_key(suite: Suite, settings: RunSettings, seed: int) -> str:
@@ -268,7 +267,8 @@ def read_rows(out: Path, plan: Plan | None = None) -> tuple[BenchmarkRow, ...]:
     found: list[BenchmarkRow] = []
     for path in paths:
         if path.is_file():
-            found += [BenchmarkRow.from_json(tree, str(path)) for tree in _parse(path)]
+            trees = _parse(path)
+            found += [BenchmarkRow.from_json(tree, str(path)) for tree in (trees if isinstance(trees, list) else [trees])]
     if not found and plan is None:
         raise InputError(f"{out} holds no rows of a benchmark: name a folder that 'grmu-audit benchmark' wrote")
     return tuple(found if plan is not None else sorted(found, key=_place))
@@ -276,8 +276,19 @@ def read_rows(out: Path, plan: Plan | None = None) -> tuple[BenchmarkRow, ...]:
 
 def _read_index(out: Path) -> dict[str, str]:
     """Place in the tables to the id of the row that is there now."""
-    path = out / INDEX
-    return dict(json.loads(read_file(path, LARGEST_ROW))) if path.is_file() else {}
+    return _read_texts(out / INDEX)
+
+
+def _read_texts(path: Path) -> dict[str, str]:
+    """Texts by name; none where there is no such file.
+
+    Raises:
+        IntegrityError: it holds something else.
+    """
+    tree = _parse(path) if path.is_file() else {}
+    if not (isinstance(tree, dict) and all(isinstance(text, str) for text in tree.values())):
+        raise IntegrityError(f"{path} is damaged: remove it, and start the benchmark again")
+    return tree
 
 
 def _place_of(row: BenchmarkRow) -> str:
@@ -289,9 +300,9 @@ def _place(row: BenchmarkRow) -> tuple[object, ...]:
     return row.suite, row.request, row.ratio, PARTS.index(row.part), row.title, row.seed
 
 
-def _parse(path: Path) -> list[Any]:
+def _parse(path: Path) -> Any:
+    """The content of a JSON file; None where it is none."""
     try:
-        tree = json.loads(read_file(path, LARGEST_ROW))
+        return json.loads(read_file(path, LARGEST_ROW))
     except ValueError:
-        tree = None
-    return tree if isinstance(tree, list) else [tree]
+        return None

@@ -213,6 +213,7 @@ def varied(suite: Suite, name: str) -> Suite:
 
     Raises:
         NotFoundError: it has no such variant.
+        InputError: the suite with the variant is not valid.
     """
     if name not in suite.variants:
         known = ", ".join(suite.variants) or "none"
@@ -220,7 +221,7 @@ def varied(suite: Suite, name: str) -> Suite:
             f"suite {suite.name} has no variant {name!r}{did_you_mean(name, list(suite.variants))}; it has: {known}"
         )
     tree = {**suite.model_dump(by_alias=True), **suite.variants[name].model_dump(by_alias=True, exclude_none=True)}
-    return Suite.model_validate({**tree, "name": f"{suite.name}-{name}", "variants": {}})
+    return _checked({**tree, "name": f"{suite.name}-{name}", "variants": {}})
 
 
 def adapted(suite: Suite, seeds: str | None = None, added: Sequence[str] = ()) -> Suite:
@@ -247,7 +248,11 @@ def adapted(suite: Suite, seeds: str | None = None, added: Sequence[str] = ()) -
     for request in tree["requests"]:
         if request["name"] in named:
             request["methods"] = [*request["methods"], *(name for name in added if name not in request["methods"])]
+    return _checked(tree)
+
+
+def _checked(tree: dict[str, Any]) -> Suite:
     try:
         return Suite.model_validate(tree)
     except ValidationError as error:
-        raise InputError(f"suite {suite.name}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
+        raise InputError(f"suite {tree['name']}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None

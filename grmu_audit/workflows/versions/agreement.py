@@ -48,8 +48,8 @@ def expected_accuracy(text: str) -> ExpectedAccuracy:
     """
     match = re.fullmatch(r"(\d{1,3}(?:\.(\d+))?)\s*(%?)", text.strip())
     scale = 100.0 if match and match[3] else 1.0
-    if match is None or not 0 <= float(match[1]) / scale <= 1:
-        raise InputError(f"--expect-accuracy {text!r} is not a share: write 0.98 or 98%")
+    if match is None or not (match[2] or match[3]) or float(match[1]) / scale > 1:  # "1" alone would tolerate 0.5
+        raise InputError(f"--expect-accuracy {text!r} is not a share with decimals or a percentage: write 0.98 or 98%")
     unit = 10.0 ** -len(match[2] or "") / scale
     return ExpectedAccuracy(float(match[1]) / scale, max(SMALLEST_TOLERANCE, unit / 2))
 

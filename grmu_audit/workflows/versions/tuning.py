@@ -82,11 +82,11 @@ def tune(session: Session, parent: ModelRef, data: UnlearningData, choice: Metho
         trials: number of trials, at least 1.
 
     Raises:
-        InputError: there are no validation rows to rank by, or nothing to vary.
+        InputError: there are no validation rows of the forget set's groups to rank by, or nothing to vary.
         DivergedError: every trial failed.
     """
-    if not len(split_validation(data.val, data.groups_of(data.val), choice.seed)[1]):
-        raise InputError("--tune: ranking needs at least two validation rows of a group, and the dataset has none")
+    if not np.isin(data.groups_of(data.forget), data.groups_of(data.val)).any():
+        raise InputError("--tune: trials are ranked on validation rows of the forget set's groups, and there are none")
     done = []
     with session.store.run(parent.name, "tune", parent=parent.run_id) as run:
         run.log_params({"method": choice.method.name, "trials": trials, "seed": choice.seed, "score": SCORE})

@@ -66,6 +66,11 @@ def test_a_date_that_is_none_is_refused() -> None:
         erasure_records(ForgetRequest(("a",), "d", {"received_at": ("soon",)}), KEY)
 
 
+def test_a_date_without_a_due_date_is_refused() -> None:
+    with pytest.raises(InputError, match="9999-12-31 is not a date of receipt"):
+        erasure_records(ForgetRequest(("a",), "d", {"received_at": ("9999-12-31",)}), KEY)
+
+
 def test_the_operators_list_of_systems(tmp_path: Path) -> None:
     path = tmp_path / "systems.yaml"
     path.write_text("systems:\n  - {name: backups, state: scheduled, reason: rotated within 30 days}\n")

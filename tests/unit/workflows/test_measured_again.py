@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 from support.deletions import small_table
@@ -134,6 +137,23 @@ def test_a_sample_is_drawn_anew_each_time(old: tuple[Session, ModelRef, ModelRef
     assert drawn[0] != drawn[1]
     assert {len(set(rows)) for rows in drawn} == {20}
     assert check_outputs(session, ref, 10_000) == len(session.dataset_of(ref))
+
+
+def test_an_infinite_logit_of_the_network_hides_no_other_difference(
+    old: tuple[Session, ModelRef, ModelRef], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, _, ref = old
+    real = measured_again._logits
+
+    def infinite(*given: Any) -> npt.NDArray[np.float64]:
+        """The logits of a network that overflows on one row."""
+        found = real(*given) + 1.0
+        found[0, 0] = np.inf
+        return found
+
+    monkeypatch.setattr(measured_again, "_logits", infinite)
+    with pytest.raises(IntegrityError, match="was not computed from its weights"):
+        check_outputs(session, ref, 20)
 
 
 def forge(session: Session, base: ModelRef, ref: ModelRef) -> None:

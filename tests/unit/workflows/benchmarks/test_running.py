@@ -23,7 +23,7 @@ from grmu_audit.workflows.benchmarks.estimate import estimate
 from grmu_audit.workflows.benchmarks.measuring import run_row_job
 from grmu_audit.workflows.benchmarks.models import open_problem, read_model
 from grmu_audit.workflows.benchmarks.output import write_leaderboard, write_output
-from grmu_audit.workflows.benchmarks.running import run_settings
+from grmu_audit.workflows.benchmarks.running import read_digests, run_settings
 from grmu_audit.workflows.session import Session
 
 
@@ -165,6 +165,16 @@ def test_edited_results_and_rows_are_refused(done: tuple[Path, BenchmarkRun], tm
         path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(IntegrityError, match="was changed"):
         run(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"a": 1}'])
+def test_damaged_lists_beside_the_rows_are_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "data.json").write_text(content)
+    with pytest.raises(IntegrityError, match=r"data\.json is damaged"):
+        read_digests(tmp_path)
+    (tmp_path / "index.json").write_text(content)
+    with pytest.raises(IntegrityError, match=r"index\.json is damaged"):
+        read_rows(tmp_path)
 
 
 def test_a_folder_without_rows_and_a_missing_start_are_named(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from support.benchmarks import tiny_suite
 from grmu_audit.errors import InputError, NotFoundError
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.workflows.benchmarks import load_suite, suite_names
-from grmu_audit.workflows.benchmarks.suite import adapted, varied
+from grmu_audit.workflows.benchmarks.suite import Suite, adapted, varied
 
 
 def test_every_suite_of_the_package_is_valid_and_names_known_methods() -> None:
@@ -56,6 +56,14 @@ def test_an_unknown_suite_names_the_nearest() -> None:
         load_suite("photodigit")
     with pytest.raises(NotFoundError, match="waterbirds"):
         varied(load_suite("paper-lambda"), "waterbird")
+
+
+def test_a_variant_that_does_not_fit_its_suite_is_refused() -> None:
+    tree = tiny_suite().model_dump(by_alias=True)
+    requests = [{"name": "x", "random": True, "ratios": [0.5], "methods": ["fd"]}]
+    suite = Suite.model_validate({**tree, "variants": {"other": {"requests": requests}}})
+    with pytest.raises(InputError, match=r"suite .*-other: .*no method of that title: fd"):
+        varied(suite, "other")
 
 
 def test_other_seeds_and_more_methods() -> None:

@@ -26,7 +26,7 @@ def test_shares_as_people_write_them(text: str) -> None:
     assert (found.value, found.tolerance) == pytest.approx((0.98, 0.005))
 
 
-@pytest.mark.parametrize("text", ["98", "1.2", "-0.5", "high", "", "101%"])
+@pytest.mark.parametrize("text", ["98", "1.2", "-0.5", "high", "", "101%", "1", "0"])
 def test_what_is_no_share_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="is not a share"):
         expected_accuracy(text)

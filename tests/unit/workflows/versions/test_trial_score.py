@@ -42,13 +42,14 @@ def test_forget_rows_of_other_groups_than_the_held_out_rows_are_not_attacked() -
     assert 0 <= same <= 1
 
 
-def test_trials_are_not_ranked_without_validation_rows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("groups", [[], [0, 1, 3]])
+def test_trials_are_not_ranked_without_validation_rows_of_the_groups(groups: list[int], tmp_path: Path) -> None:
     data, store = dataset(), MemoryStore(tmp_path / "store")
-    train = data.rows("train")
-    split = UnlearningData(BatchSource(data, CPU), train[:40], train[40:60], train[:0])
+    source, train, val = BatchSource(data, CPU), data.rows("train"), data.rows("val")
+    of = source.group.numpy()
+    held_out = val[np.isin(of[val], groups)]
+    split = UnlearningData(source, train[of[train] != 2][:40], train[of[train] == 2][:20], held_out)
     choice = MethodChoice(methods.get("cf"), {}, frozenset(), reweight=False)
-    with pytest.raises(
-        InputError, match="--tune: ranking needs at least two validation rows of a group, and the dataset has none"
-    ):
+    with pytest.raises(InputError, match="validation rows of the forget set's groups, and there are none"):
         tune(open_session(store, tmp_path), ModelRef("m", "1"), split, choice, 2)
     assert store.runs == {}
