@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Rows = npt.NDArray[np.int64]
-FORGET, WITHHELD = "forget", "withheld"
+FORGET, WITHHELD, SERVED = "forget", "withheld", "served"
 """Names of the sets of rows that every study may have."""
 PATIENCE = 300.0
 """Seconds for which a writer waits for a tracking server that does not answer, while workers go on."""
@@ -74,7 +74,7 @@ class Study:
 
         train, val, forget = self.dataset.rows("train"), self.dataset.rows("val"), self.rows(FORGET)
         retain, val = np.setdiff1d(train, forget), np.setdiff1d(val, self.rows(WITHHELD))
-        data = UnlearningData(self.source, retain, np.intersect1d(forget, train), val)
+        data = UnlearningData(self.source, retain, np.intersect1d(forget, train), val, served=self.rows(SERVED))
         return data.reweighted() if reweight else data
 
 

@@ -21,7 +21,7 @@ from grmu_audit.utils.yaml_files import typed_config
 from grmu_audit.workflows.session import Session
 from grmu_audit.workflows.versions.method_choice import MethodChoice
 from grmu_audit.workflows.versions.network import load_network
-from grmu_audit.workflows.versions.studies import FORGET, WITHHELD, open_study, patiently, put_study, remove_study
+from grmu_audit.workflows.versions.studies import FORGET, SERVED, WITHHELD, open_study, patiently, put_study, remove_study
 from grmu_audit.workflows.versions.trial_score import TrialScorer, split_validation
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _results(
         return
     names = np.asarray(session.pseudonyms_of(data.source.dataset), dtype=np.str_)
     withheld = np.setdiff1d(data.source.dataset.rows("val"), data.val)
-    sets = {FORGET: names[data.forget].tolist(), WITHHELD: names[withheld].tolist()}
+    sets = {FORGET: names[data.forget].tolist(), SERVED: names[data.served].tolist(), WITHHELD: names[withheld].tolist()}
     study = put_study(session, runner.folder, parent, network, data.source.dataset, sets)
     fixed = {"study": study, "method": choice.method.name, "reweight": choice.reweight, "seed": choice.seed}
     jobs = [

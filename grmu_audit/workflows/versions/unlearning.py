@@ -34,7 +34,7 @@ from grmu_audit.workflows.versions.rates import (
     require_kept,
     step_back,
 )
-from grmu_audit.workflows.versions.studies import FORGET, WITHHELD, patiently, put_study, remove_study, take_method_result
+from grmu_audit.workflows.versions.studies import FORGET, SERVED, WITHHELD, patiently, put_study, remove_study, take_method_result
 
 if TYPE_CHECKING:
     from grmu_audit.data.batches import BatchSource
@@ -202,8 +202,9 @@ def _make_elsewhere(session: Session, runner: JobRunner, prepared: _Prepared, se
 
 def _sets(session: Session, prepared: _Prepared) -> dict[str, Sequence[str]]:
     """The rows of the request, by pseudonym."""
-    names = session.pseudonyms_of(prepared.dataset)
-    return {FORGET: [names[row] for row in prepared.request.splits.forget], WITHHELD: prepared.request.withheld}
+    names, request = session.pseudonyms_of(prepared.dataset), prepared.request
+    forget, served = ([names[row] for row in rows] for rows in (request.splits.forget, request.served))
+    return {FORGET: forget, SERVED: served, WITHHELD: request.withheld}
 
 
 def _job(prepared: _Prepared, seed: int, study: str) -> Job:

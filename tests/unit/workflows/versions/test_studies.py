@@ -15,14 +15,15 @@ from support.tiny import CPU
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.errors import DivergedError, EnvironmentFailure, InputError, IntegrityError
 from grmu_audit.evidence import pseudonyms
-from grmu_audit.jobs import JobOptions
+from grmu_audit.jobs import JobFolder, JobOptions
 from grmu_audit.records import ModelRef
 from grmu_audit.unlearning.data import UnlearningData
 from grmu_audit.workflows.forget_requests import read_request
 from grmu_audit.workflows.session import Session
-from grmu_audit.workflows.versions import studies
+from grmu_audit.workflows.versions import studies, unlearning
 from grmu_audit.workflows.versions.method_choice import UnlearnOptions, choose_method
-from grmu_audit.workflows.versions.studies import open_study, patiently
+from grmu_audit.workflows.versions.network import load_network
+from grmu_audit.workflows.versions.studies import open_study, patiently, put_study
 from grmu_audit.workflows.versions.tuning import tune
 from grmu_audit.workflows.versions.unlearning import retrain_seeds
 
@@ -123,3 +124,31 @@ def test_the_writer_waits_for_a_server_and_for_nothing_else(session: Session, mo
         answers[:] = [error]  # type: ignore[list-item]
         with pytest.raises(type(error)):
             patiently(session, record, patience)
+
+
+def test_a_worker_knows_which_rows_the_version_was_already_made_without(
+    session: Session, elsewhere: Session, base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent, dataset = base[1], session.dataset_of(base[1])
+    request = read_request(session, base[2], dataset, parent)
+    parts = request.splits
+    rows = (np.asarray(part, dtype=np.int64) for part in (parts.retain, parts.forget, parts.val))
+    served = np.sort(np.asarray(parts.forget, dtype=np.int64))[:3]
+    data = UnlearningData(BatchSource(dataset, CPU), *rows, served=served)
+    seen: list[list[int]] = []
+
+    def searched(own: Session, network: object, given: UnlearningData, one: object) -> object:
+        seen.append(given.served.tolist())
+        raise DivergedError("enough")
+
+    monkeypatch.setattr("grmu_audit.workflows.versions.tuning._search", searched)
+    choice = choose_method(request, dataset, UnlearnOptions("cf", SHORT, seed=1))
+    for one in (session, elsewhere):
+        with pytest.raises(DivergedError):
+            tune(one, parent, data, choice, 1)
+    assert seen == [served.tolist()] * 2
+    prepared = unlearning._prepare(session, parent.label, base[2], UnlearnOptions("cf", SHORT), None)
+    prepared = replace(prepared, request=replace(prepared.request, served=tuple(served.tolist())))
+    folder = JobFolder("memory://test-served", session.key)
+    study = put_study(session, folder, parent, load_network(session, parent, CPU), dataset, unlearning._sets(session, prepared))
+    assert open_study(folder, study).unlearning_data(reweight=False).served.tolist() == served.tolist()
