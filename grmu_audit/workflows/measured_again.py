@@ -111,7 +111,7 @@ def _compare_with_tags(session: Session, ref: ModelRef) -> None:
     dataset, record = session.dataset_of(ref), read_request_record(session.store, ref)
     ids = dict(zip(session.pseudonyms_of(dataset), dataset.frame["id"].tolist(), strict=True))
     if set_digest(session.key, [ids.get(name, name) for name in record.pseudonyms | record.withheld]) != ref.forget_digest:
-        raise IntegrityError(f"the request of {ref.label} does not name the rows whose digest is in the version's tags: changed")
+        raise IntegrityError(f"the request of {ref.label} was changed: its rows do not have the digest in the version's tags")
 
 
 def _places(session: Session, dataset: Dataset, outputs: ModelOutputs, ref: ModelRef) -> npt.NDArray[np.int64]:

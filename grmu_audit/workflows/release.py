@@ -151,7 +151,7 @@ def _with_networks(session: Session, requirements: Requirements) -> Requirements
 
 
 def verify(session: Session, name: str, requirements: Requirements | None = None) -> list[Finding]:
-    """Differences from the record: ledger, alias, open promotions, evidence of every audited version; empty when all is.
+    """Differences from the record, in ledger, alias, open promotions and evidence of every audited version; empty without any.
 
     Raises:
         NotFoundError: there is no such model.

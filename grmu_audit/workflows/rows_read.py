@@ -153,8 +153,8 @@ def _by_shards(ref: ModelRef) -> str:
 def records_for_bundle(session: Session, version: ModelRef, references: Sequence[ModelRef]) -> dict[str, bytes]:
     """The records of the retrained versions among an audited version and its references, by label.
 
-    Left out is the record of a reference that calls rows otherwise than the tables of the audit, which follow the record of the
-    audited version: by names of the model, or by pseudonyms where that is of an earlier form.
+    The tables of the audit name rows as the record of the audited version does: by names of the model, or by pseudonyms where
+    that record is of an earlier form.  The record of a reference that names them in the other way is left out.
     """
     retrained = [ref for ref in (version, *references) if ref.role == "retrain"]
     found = {ref.label: version_artifact(session.store, ref, ROWS_READ) for ref in retrained}

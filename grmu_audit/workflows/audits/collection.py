@@ -175,6 +175,7 @@ def kept_models(session: Session, target: AuditTarget, rows: npt.NDArray[np.str_
         rows: pseudonyms of the rows that all other models have outputs of.
 
     Raises:
+        InconclusiveError: nothing that can be compared stayed.
         IntegrityError: what stayed is not what the ledger names.
     """
     from grmu_audit.evaluation.predict import from_parquet

@@ -131,8 +131,10 @@ def _with_method(
     from grmu_audit.unlearning.methods import methods
 
     ref, table = target.version, found.table
-    if table is None or ref.role != "unlearned" or ref.method not in methods.names():
+    if table is None or ref.role != "unlearned":
         return replace(found, why="the version was retrained, so that there is no method to attack")
+    if ref.method not in methods.names():
+        return replace(found, why=f"method {ref.method!r} is not installed here")
     bank, count = method_bank(target, pool), len(table.margin)
     before = bank.count_stored(count)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support.model_inputs import evaluations
@@ -20,7 +21,15 @@ from grmu_audit.tracking.references import lineage_root
 from grmu_audit.utils.array_files import read_array
 from grmu_audit.workflows.audits.collection import AuditSettings
 from grmu_audit.workflows.audits.pipeline import audit
-from grmu_audit.workflows.audits.shadow import ShadowOptions, method_bank, method_facts, open_pool, train_elsewhere
+from grmu_audit.workflows.audits.shadow import (
+    ShadowOptions,
+    ShadowResult,
+    _with_method,
+    method_bank,
+    method_facts,
+    open_pool,
+    train_elsewhere,
+)
 from grmu_audit.workflows.audits.target import find_target
 from grmu_audit.workflows.session import Session
 
@@ -105,3 +114,10 @@ def test_models_that_workers_train_are_those_that_are_trained_here(
     assert len(files[0]) == 4
     assert all((one == other).all() for one, other in zip(*files, strict=True))
     assert not [path for path in (tmp_path / "jobs").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(("role", "why"), [("retrain", "was retrained"), ("unlearned", "method 'foreign' is not installed here")])
+def test_why_the_method_is_not_run_on_shadow_models(role: str, why: str) -> None:
+    target, table = SimpleNamespace(version=ModelRef("m", "2", role=role, method="foreign")), SimpleNamespace()
+    found = _with_method(Session(), target, None, ShadowResult(table, ""), None)  # type: ignore[arg-type]
+    assert why in found.why
