@@ -42,6 +42,7 @@ def people_view(found: Lookup, strings: Strings) -> People:
     rows = group_changes(found)
     own = [row for row in rows if row.group in found.audit.forget.dominant_groups]
     lost = [row for row in rows if row.lost]
+    others = [row for row in lost if row not in own]
     state = _state_on_people(found)
     said = [effect_on_all(found, strings), *(_own_sentence(row, found, strings) for row in own[:MOST_GROUPS])]
     said += [_warned(found, strings)]
@@ -55,8 +56,8 @@ def people_view(found: Lookup, strings: Strings) -> People:
         answer=f"{strings.text(f'people.limits.{state}')} {_counted(rows, lost, strings)}",
         detail=" ".join(part for part in said if part),
         state=state,
-        table=_lost_table([*own, *(row for row in lost if row not in own)], own, found, strings),
-        more=_rest(lost[MOST_GROUPS:], found, strings),
+        table=_lost_table([*own, *others[:MOST_GROUPS]], own, found, strings),
+        more=_rest(others[MOST_GROUPS:], found, strings),
     )
 
 
@@ -108,7 +109,7 @@ def _lost_table(rows: Sequence[GroupChange], own: Sequence[GroupChange], found: 
             numbers.estimate(row.after),
             "\n".join(part for part in (numbers.estimate(row.change), numbers.interval_of(row.change)) if part),
         ]
-        for row in rows[: MOST_GROUPS + len(own)]
+        for row in rows
     ]
     kinds = {"group": "text", "before": "number", "after": "number", "change": "number"}
     columns = [Column(title=strings.text(f"columns.{key}"), kind=kind) for key, kind in kinds.items()]

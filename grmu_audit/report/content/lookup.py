@@ -6,7 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from grmu_audit.records import BASELINE, CANDIDATE, Audit, Group, MetricValue, ModelRef, Role, Subject, reference, suppressed
+from grmu_audit.records import (
+    BASELINE,
+    CANDIDATE,
+    Audit,
+    CheckResult,
+    Group,
+    MetricValue,
+    ModelRef,
+    Role,
+    Subject,
+    reference,
+    suppressed,
+)
 from grmu_audit.report.wording import numbers
 from grmu_audit.report.wording.names import safe_name
 
@@ -65,6 +77,10 @@ class Lookup:
     def count_text(self, part: str, count: int, hidden: str) -> str:
         """A count of samples of that part in words, or ``hidden``."""
         return numbers.count_text(count) if suppressed(count) or self.counts_tell(part) else hidden
+
+    def observed(self, check: CheckResult, hidden: str) -> str:
+        """What a quality check observed, or ``hidden`` where that may give the size of a very small forget set away."""
+        return check.observed if self.counts_tell(check.part) else hidden
 
     def group_name(self, group: Group) -> str:
         """A group's name in words, as recorded or put together from class and attribute."""

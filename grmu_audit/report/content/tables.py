@@ -244,8 +244,7 @@ def quality_table(found: Lookup, strings: Strings) -> Table:
     for check in report.results if report else ():
         unmet = "warned" if check.severity == "warning" else "failed"
         result = "passed" if check.passed else unmet if check.evaluated else "not_evaluated"
-        observed = safe_sentence(check.observed) or ABSENT
-        observed = observed if found.counts_tell(check.part) else hidden
+        observed = safe_sentence(found.observed(check, hidden)) or ABSENT
         if not check.passed and check.advice:
             observed += f"\n{safe_sentence(check.advice)}"
         rows.append([safe_sentence(check.expectation), safe_name(check.part), strings.text(f"quality.{result}"), observed])

@@ -8,6 +8,7 @@ from grmu_audit.report.content.rules import worst_first
 from grmu_audit.report.content.view import build_view
 from grmu_audit.report.content.view_model import View
 from grmu_audit.report.wording.names import safe_name, safe_sentence
+from grmu_audit.report.wording.strings import load_strings
 
 MOST = 10
 """Annotations of one kind that a step shows."""
@@ -16,6 +17,7 @@ MOST = 10
 def render_github(audit: Audit) -> str:
     """The audit as annotations: ``error`` for what blocks, ``warning`` for what is undecided or only warns, else ``notice``."""
     view, found = build_view(audit), Lookup.of(audit)
+    hidden = load_strings().text("hidden_complement")
     listed: dict[str, list[str]] = {"error": [], "warning": [], "notice": []}
     _add(listed, _decision_kind(audit), f"{view['word']}: {view['subject']}", _said(view))
     for check in audit.data_quality.results if audit.data_quality else ():
@@ -25,7 +27,7 @@ def render_github(audit: Audit) -> str:
                 listed,
                 kind,
                 f"Data quality: {safe_name(check.part)}",
-                safe_sentence(f"{check.expectation}; observed: {check.observed}"),
+                safe_sentence(f"{check.expectation}; observed: {found.observed(check, hidden)}"),
             )
     for rule in worst_first(audit.verdict.rules) if audit.verdict else []:
         level = _kind(rule)

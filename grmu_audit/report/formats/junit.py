@@ -22,9 +22,9 @@ def render_junit(audit: Audit) -> str:
     root = ET.Element("testsuites", name="grmu-audit")
     _policy_suite(root, audit)
     if audit.data_quality is not None:
-        suite = ET.SubElement(root, "testsuite", name="data-quality")
+        suite, found = ET.SubElement(root, "testsuite", name="data-quality"), Lookup.of(audit)
         for check in audit.data_quality.results:
-            _check_case(suite, check)
+            _check_case(suite, check, found)
     for suite in root:
         _count(suite)
     _count(root)
@@ -100,11 +100,11 @@ def _rule_case(suite: ET.Element, rule: RuleOutcome, owner: str, found: Lookup) 
         ET.SubElement(case, "system-out").text = f"{lead}: {message}"
 
 
-def _check_case(suite: ET.Element, check: CheckResult) -> None:
+def _check_case(suite: ET.Element, check: CheckResult, found: Lookup) -> None:
     case = ET.SubElement(
         suite, "testcase", classname=f"data-quality.{safe_name(check.part)}", name=safe_sentence(check.expectation)
     )
-    message = safe_sentence(f"observed: {check.observed}")
+    message = safe_sentence(f"observed: {found.observed(check, load_strings().text('hidden_complement'))}")
     if not check.evaluated:
         _said(case, "error", "not-evaluated", message)
     elif check.passed:

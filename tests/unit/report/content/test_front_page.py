@@ -76,6 +76,8 @@ def test_groups_without_a_row_are_named():
     named = int(people["more"].split()[0])
     assert named + len(rows) >= lost - 1
     assert len(rows) <= 10
+    listed = people["more"].partition(": ")[2].rstrip(".").split("; ")
+    assert not {row[0].partition("\n")[0] for row in people["table"]["rows"]} & set(listed)
 
 
 def test_without_a_version_before_nothing_is_claimed():

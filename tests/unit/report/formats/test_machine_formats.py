@@ -91,6 +91,15 @@ def test_sarif_structure(name):
     assert (blocking == []) is passed
 
 
+@pytest.mark.parametrize("kind", ["github", "junit"])
+def test_a_failed_check_does_not_give_the_size_of_a_very_small_forget_set_away(kind):
+    base = audits.judged(Decision.BREACH)
+    checks = replace(base.data_quality, results=(CheckResult("retain", "x", False, True, "2 of 997 rows fail"),))
+    told = replace(base, data_quality=checks)
+    assert "2 of 997 rows fail" in render(told, kind)
+    assert "997" not in render(replace(told, forget=replace(told.forget, count=3)), kind)
+
+
 def test_sarif_levels_and_fingerprints():
     document = json.loads(render(audits.judged(Decision.BREACH), "sarif"))
     results = {result["ruleId"]: result for result in document["runs"][0]["results"]}
