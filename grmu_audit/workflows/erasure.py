@@ -75,7 +75,12 @@ def due_date(received: date) -> date:
 
     >>> due_date(date(2026, 1, 31))
     datetime.date(2026, 2, 28)
+
+    Raises:
+        ForgetListError: the due date would lie beyond the year 9999: the date is a placeholder.
     """
+    if (received.year, received.month) == (date.max.year, 12):
+        raise ForgetListError(f"received {received} is not a date of receipt: correct it, or leave it out")
     year, month = received.year + received.month // 12, received.month % 12 + 1
     return date(year, month, min(received.day, calendar.monthrange(year, month)[1]))
 
@@ -84,7 +89,7 @@ def erasure_records(request: ForgetRequest, key: bytes, systems: Sequence[System
     """One record for each request id of a list, in order of first appearance.
 
     Raises:
-        ForgetListError: a received_at is not a date.
+        ForgetListError: a received_at is not a date of receipt.
     """
     rows: dict[str, list[int]] = {}
     for index, name in enumerate(_column(request, "request_id")):
