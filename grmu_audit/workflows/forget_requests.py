@@ -82,7 +82,7 @@ def read_request(
         whole_subjects: whether all rows of every subject that the list names a row of are taken.
 
     Raises:
-        InputError: the operator's key is not the one that the lineage's pseudonyms were created with.
+        InputError: the operator's key is not the one that the lineage's pseudonyms were created with, or the sidecar is damaged.
         ForgetListError: every defect with its row number.
     """
     header = dataset.header
@@ -102,7 +102,7 @@ def read_request(
     table = with_deleted(table, [row.group for row in dataset.deleted_training])
     sidecar = None if isinstance(path, ForgetList) else read_sidecar(path)
     provenance = {k: v for k, v in (sidecar or {}).items() if k in SIDECAR_FIELDS}
-    named = [Group(int(t), int(a)) for t, a in provenance.get("groups", [])]  # type: ignore[attr-defined]
+    named = _named_groups(provenance.get("groups", []), path)
     if {(r.group.target, r.group.attribute) for r in table if r.forget} != {(g.target, g.attribute) for g in named}:
         named = []
     names, withheld = pseudonyms(session.key, request.forget_set), pseudonyms(session.key, request.withheld)
@@ -115,6 +115,18 @@ def read_request(
     return CheckedRequest(
         request, parts, table, groups, tuple(names), provenance, tuple(withheld), served, _parts(session, request)
     )
+
+
+def _named_groups(pairs: Any, path: Path | ForgetList) -> list[Group]:
+    """The groups that a sidecar names.
+
+    Raises:
+        InputError: they are not pairs of numbers.
+    """
+    try:
+        return [Group(int(target), int(attribute)) for target, attribute in pairs]
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"the groups in the sidecar of {path} are not pairs of numbers: restore it, or remove it") from None
 
 
 def _rows_named(dataset: Dataset, ids: Collection[str], among: Collection[int]) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -55,8 +56,8 @@ def add_requests(session: Session, name: str, path: Path, fields: RequestFields 
 
     Raises:
         ForgetListError: the list is invalid, or names nothing that is not forgotten already.
-        InputError: a request of that id is recorded already with other rows, dates or ground, or the list names people by their
-            subject and there is no version yet.
+        InputError: a request of that id is recorded already with other rows, dates or ground, rows without an id would get one
+            that other rows of the list have, or the list names people by their subject and there is no version yet.
     """
     session.create_store()
     reading = session.read_once()
@@ -68,6 +69,12 @@ def add_requests(session: Session, name: str, path: Path, fields: RequestFields 
     for record in erasure_records(request, session.key):
         ids = [one for one, text in zip(request.ids, column, strict=True) if (text or UNNAMED) == record.request_id]
         found.append((_completed(record, fields), ids))
+    given = Counter(record.request_id for record, _ in found)
+    if repeated := next((text for text, count in given.items() if count > 1), None):
+        raise InputError(
+            f"{repeated!r} is the id of other rows of the list too: write it beside every row of that request, or give the rows"
+            " without an id another one"
+        )
     same = {record.request_id for record, _ in found if known.get(record.request_id) == record}
     if others := sorted(record.request_id for record, _ in found if record.request_id in known.keys() - same):
         raise InputError(

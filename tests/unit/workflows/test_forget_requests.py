@@ -16,6 +16,7 @@ from support.sessions import open_session
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.data.dataset import Dataset
+from grmu_audit.data.forget import sidecar_path
 from grmu_audit.errors import ForgetListError, InputError
 from grmu_audit.evidence import key_check, pseudonyms, set_digest
 from grmu_audit.policy import load_named
@@ -211,6 +212,15 @@ def test_rows_outside_training_are_withheld_and_belong_to_no_request_s_training_
     assert found.parts == named
     assert set(found.withheld) == set(pseudonyms(session.key, [val[0], test[0]]))
     assert "2 ids are validation or test rows: no evaluation uses them from now on" in notes.lines
+
+
+@pytest.mark.parametrize("groups", ["5", "[[a, b]]", "[[1]]", "null", "[[.inf, 0]]"])
+def test_a_sidecar_whose_groups_are_no_pairs_of_numbers_is_refused(tmp_path: Path, groups: str) -> None:
+    session, dataset, base = data_of(small_table(tmp_path / "data"), tmp_path, Notes())
+    ids = written(tmp_path / "ids.csv", of_split(dataset, "train")[0])
+    sidecar_path(ids).write_text(f"schema: grmu-audit/forget-sample/v1\ngroups: {groups}\n")
+    with pytest.raises(InputError, match=r"groups in the sidecar of .*ids\.csv are not pairs of numbers"):
+        read_request(session, ids, dataset, base)
 
 
 def test_whole_subjects_are_asked_for_where_there_are_subjects(tmp_path: Path) -> None:

@@ -215,3 +215,13 @@ def test_requests_that_wait_follow_the_key(
     withdraw_request(session, "early", "EARLY", "added again")
     add_requests(session, "early", write(tmp_path / "early.csv", *ids[:2]), RequestFields("EARLY"))
     assert [one.record.request_id for one in chosen_requests(session, "early", ["pending"])] == ["EARLY"]
+
+
+def test_rows_without_an_id_do_not_get_that_of_other_rows_of_the_list(tmp_path: Path) -> None:
+    session = open_session(MemoryStore(tmp_path / "store"), tmp_path)
+    listed = write(tmp_path / "ids.csv", "a,R-1", "b,R-1", "c,", header="id,request_id")
+    with pytest.raises(InputError, match="'R-1' is the id of other rows of the list too"):
+        add_requests(session, "m", listed, RequestFields("R-1"))
+    assert pending_requests(session, "m") == []
+    assert len(add_requests(session, "m", listed, RequestFields("R-2"))) == 2
+    assert [len(one.pseudonyms) for one in pending_requests(session, "m")] == [2, 1]
