@@ -86,7 +86,7 @@ class MeasureOptions:
         known.setdefault("interval_forms", 1)  # audits of that time do not name them
         try:
             return cls(**{name: type(getattr(cls, name))(value) for name, value in known.items()})
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"the record of the audit holds an option of the wrong kind: {error}") from None
 
     def to_record(self) -> dict[str, Any]:
@@ -243,7 +243,7 @@ class Audit:
 _RECORDED: dict[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(("created", "tool", "python"), ((str,), "text")),
     **dict.fromkeys(("expires", "level"), ((str, type(None)), "text")),
-    **dict.fromkeys(("libraries", "predictions_sha256", NOT_LARGEST), ((dict,), "an object")),
+    **dict.fromkeys(("libraries", "predictions_sha256", NOT_LARGEST, PURGED), ((dict,), "an object")),
     "seconds": ((int, float, type(None)), "a number"),
     **dict.fromkeys(("control_attributes", MEASURED_PARTS), ((list,), "a list")),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -236,7 +237,7 @@ def _multiple(key: str, versions: Sequence[Compared], what: tuple[str, Group | N
     unit = shown[0].unit
 
     def paint(axes: Axes) -> None:
-        frame(axes, panel, [(tick, REPORT_STYLE.number(tick, unit).replace(".0", "")) for tick in ticks], [])
+        frame(axes, panel, [(tick, re.sub(r"\.0(?!\d)", "", REPORT_STYLE.number(tick, unit))) for tick in ticks], [])
         for index, (version, value) in enumerate(zip(versions, values, strict=True)):
             y = panel.top + _ROW * (index + 0.5)
             axes.text(0, y + 4, svg.shorten(version.label, 17), color=INK, size=svg.SMALL)

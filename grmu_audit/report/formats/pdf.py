@@ -117,7 +117,7 @@ def _seconds(created: object) -> int:
 
 def _printable(page: str) -> str:
     """The page with its drawings in fixed colours and nothing folded."""
-    tokens = dict(_TOKEN.findall(page[: page.index("prefers-color-scheme")]))
+    tokens = dict(_TOKEN.findall(page.partition("prefers-color-scheme")[0]))
 
     def colour(token: str) -> str:
         return str(tokens.get(token, "#17212d"))

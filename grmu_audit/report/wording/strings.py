@@ -49,7 +49,7 @@ class Strings:
         """
         try:
             return str(self.node(key)).format(*args, **values)
-        except (KeyError, IndexError, ValueError) as error:
+        except (LookupError, ValueError, AttributeError, TypeError) as error:
             raise InputError(f"{self.origin}: the sentence {key!r} has a placeholder that cannot be filled: {error}") from None
 
     def get(self, key: str, default: str) -> str:

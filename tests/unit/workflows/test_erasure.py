@@ -61,11 +61,6 @@ def test_a_request_is_due_one_month_later(received: str, wanted: str) -> None:
     assert due_date(date.fromisoformat(received)).isoformat() == wanted
 
 
-def test_a_date_that_stands_for_none_is_refused() -> None:
-    with pytest.raises(ForgetListError, match="received 9999-12-31 is not a date of receipt"):
-        due_date(date(9999, 12, 31))
-
-
 def test_a_date_that_is_none_is_refused() -> None:
     with pytest.raises(ForgetListError, match="not a date"):
         erasure_records(ForgetRequest(("a",), "d", {"received_at": ("soon",)}), KEY)

@@ -198,6 +198,8 @@ def test_own_sentences_and_style_go_first(tmp_path):
         ("style.css", "</STYLE><b>", r"would end the style sheet"),
         ("en.yaml", "- a list", r"holds list instead of a mapping"),
         ("en.yaml", "data_phrase: '{nam}'", r"'data_phrase' has a placeholder that cannot be filled: 'nam'"),
+        ("en.yaml", "data_phrase: '{n.none}'", r"'data_phrase' has a placeholder that cannot be filled: .* no attribute 'none'"),
+        ("en.yaml", "data_phrase: '{n[a]}'", r"'data_phrase' has a placeholder that cannot be filled: string indices"),
     ],
 )
 def test_a_wrong_template_folder_is_one_clear_error(tmp_path, name, content, message):

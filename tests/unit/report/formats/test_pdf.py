@@ -79,6 +79,12 @@ def test_what_the_printed_form_leaves_out_stands_in_the_page():
 
 
 @needs_pango
+def test_a_style_sheet_of_the_users_own_needs_no_colour_schemes(tmp_path):
+    (tmp_path / "style.css").write_text("body { color: #123; }")
+    assert render_pdf(audits.rich(), template_dir=tmp_path).startswith(b"%PDF")
+
+
+@needs_pango
 def test_a_pdf_on_letter_paper_is_as_wide_as_letter():
     pypdf = pytest.importorskip("pypdf")
     page = pypdf.PdfReader(io.BytesIO(render_pdf(audits.everything_undefined(), paper="Letter"))).pages[0]
