@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import secrets
-import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
-from grmu_audit.errors import GrmuAuditError, NotFoundError
+from grmu_audit.errors import GrmuAuditError, NotFoundError, first_line
 from grmu_audit.tracking.mlflow.environment import CONNECT_SECONDS, locate, prepare, shown_uri
 from grmu_audit.tracking.mlflow.errors import translated
 
@@ -56,11 +57,13 @@ def probe(tracking_uri: str | None, registry_uri: str | None, *, write: bool = F
 def _server_version(uri: str) -> str:
     if not uri.startswith(("http://", "https://")):
         return ""
+    parts = urlsplit(uri)
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()  # urllib takes a user name as part of the host
     try:
-        with urllib.request.urlopen(f"{uri.rstrip('/')}/version", timeout=CONNECT_SECONDS) as answer:  # noqa: S310  (http)
+        with urllib.request.urlopen(f"{bare.rstrip('/')}/version", timeout=CONNECT_SECONDS) as answer:  # noqa: S310  (http)
             return str(answer.read(_LONGEST).decode("ascii", "replace")).strip()
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        return f"unknown ({error})"
+    except (http.client.HTTPException, OSError, ValueError) as error:
+        return f"unknown ({first_line(error)})"
 
 
 def _denied(tracking_uri: str, registry_uri: str) -> str:
