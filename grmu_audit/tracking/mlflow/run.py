@@ -112,7 +112,7 @@ class MlflowRun:
         """See ``Run``."""
         folder, _, name = artifacts.safe_artifact_path(artifact_path).rpartition("/")
         with artifacts.temporary_folder() as temporary:
-            private = name in names.PRIVATE or folder == "predictions" or name.startswith("rows")
+            private = name in names.PRIVATE or folder in ("predictions", "rows")
             write_atomic(temporary / name, data, 0o600 if private else 0o644)  # the embedded store keeps the mode of a file
             self.log_file(temporary / name, folder)
 

@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from grmu_audit.tracking import open_store
 from grmu_audit.tracking.mlflow.processes import has_ended, this_process
 from grmu_audit.tracking.names import EXPERIMENT_PREFIX, PREDICTIONS, TAG_PROCESS
+from grmu_audit.tracking.requests import rows_artifact
 
 
 def _ended_process() -> str:
@@ -44,9 +45,10 @@ def test_the_next_command_of_a_model_closes_the_run_of_a_process_that_ended(tmp_
     with store.run("digits", "audit") as run:
         run.log_bytes(b"x", PREDICTIONS)
         run.log_bytes(b"x", "predictions/candidate.parquet")
+        run.log_bytes(b"x", rows_artifact("00ff"))
         run.log_bytes(b"x", "report.html")
     modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*") if path.is_file()}
-    assert (modes[PREDICTIONS], modes["candidate.parquet"], modes["report.html"]) == (0o600, 0o600, 0o644)
+    assert (modes[PREDICTIONS], modes["candidate.parquet"], modes["00ff.zip"], modes["report.html"]) == (0o600,) * 3 + (0o644,)
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name(EXPERIMENT_PREFIX + "digits").experiment_id
     left, mine, old = (
