@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import replace
 from datetime import date
@@ -68,6 +69,8 @@ def _set(tree, value, *path):
         (("metrics", 0, "value"), "high", "metrics.0.value"),
         (("record", "created"), 3, "record.created"),
         (("record", "expires"), [], "record.expires"),
+        (("record", "purged"), "baseline", "record.purged"),
+        (("record", "seed"), math.inf, "an option of the wrong kind"),
         (("record", "prediction_not_largest"), [1], "record.prediction_not_largest"),
         (("record", "prediction_not_largest"), {"candidate": "1"}, "record.prediction_not_largest"),
         (("curves",), 5, "curves"),
@@ -76,7 +79,7 @@ def _set(tree, value, *path):
 def test_values_that_no_audit_has_are_one_error_that_names_the_file_and_the_key(full, tmp_path, path, value, message):
     tree = full[0].to_json()
     _set(tree, value, *path)
-    (tmp_path / "audit.json").write_text(json.dumps(tree))
+    (tmp_path / "audit.json").write_text(json.dumps(tree).replace("Infinity", "1e999"))
     with pytest.raises(InputError, match=message) as caught:
         judge(read_audit(tmp_path / "audit.json"), load_named("default"), date(2026, 6, 1))
     assert "audit.json" in str(caught.value)
