@@ -70,7 +70,7 @@ def _set(tree, value, *path):
         (("record", "created"), 3, "record.created"),
         (("record", "expires"), [], "record.expires"),
         (("record", "purged"), "baseline", "record.purged"),
-        (("record", "seed"), math.inf, "an option of the wrong kind"),
+        (("record", "seed"), math.inf, "the number 1e999 is out of range"),
         (("record", "prediction_not_largest"), [1], "record.prediction_not_largest"),
         (("record", "prediction_not_largest"), {"candidate": "1"}, "record.prediction_not_largest"),
         (("curves",), 5, "curves"),
