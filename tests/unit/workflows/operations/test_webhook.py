@@ -62,6 +62,17 @@ def test_findings_that_last_are_logged_and_those_of_a_step_in_progress_are_not(
     ]
 
 
+def test_findings_that_differ_at_the_second_look_are_logged(
+    receiver: tuple[Receiver, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, lines = receiver
+    looks = iter([[finding("promotion", "it is open")], [finding("page", "an edited page")]])
+    monkeypatch.setattr(release, "verify", lambda *given: next(looks))
+    assert one.receive(headers(), BODY, time.time()) == 202
+    worked(one)
+    assert [line.rpartition("version=2: ")[2] for line in lines] == ["page: an edited page"]
+
+
 def test_a_moved_alias_is_logged_at_the_first_look(receiver: tuple[Receiver, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     one, lines = receiver
     looks = iter([[finding("alias", "it was\nmoved")]])
