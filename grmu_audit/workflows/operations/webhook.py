@@ -134,13 +134,16 @@ class Receiver:
             self._restore(model)
 
     def _lasting(self, model: str) -> list[Finding]:
-        """Findings; those that an audit or a promotion in progress may explain only where they are found again."""
+        """Findings; those that an audit or a promotion in progress may explain only where a second check finds something too.
+
+        Of the second check, those that the first had found are returned, or all where it had found none of them.
+        """
         findings = release.verify(self.session, model, self.requirements)
         if not findings or any(finding.check == "alias" for finding in findings):
             return findings
         time.sleep(SETTLES)
-        again = {finding.message: finding for finding in release.verify(self.session, model, self.requirements)}
-        return [again[finding.message] for finding in findings if finding.message in again]
+        before, again = {finding.message for finding in findings}, release.verify(self.session, model, self.requirements)
+        return [finding for finding in again if finding.message in before] or again
 
     def _restore(self, model: str) -> None:
         try:
@@ -224,7 +227,11 @@ class Server(ThreadingHTTPServer):
         if not self._places.acquire(blocking=False):
             self.shutdown_request(request)
             return
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no thread could be started to serve it
+            self._places.release()
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Serve a connection, and free its place; it is closed after ``PATIENCE`` seconds."""

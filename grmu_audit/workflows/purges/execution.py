@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError
-from grmu_audit.evidence.ledger import LedgerEntry
+from grmu_audit.evidence.ledger import Ledger, LedgerEntry
 from grmu_audit.evidence.purges import active_holds, purge_state
 from grmu_audit.records import ModelRef
 from grmu_audit.tracking import read_ledger, require_model
@@ -81,7 +81,8 @@ def resume_purge(session: Session, name: str, keys: Sequence[SSlibKey] = ()) -> 
 
     Raises:
         InputError: a legal hold began since.
-        IntegrityError: the record of what to delete is gone or another one; two people were required, and had not signed.
+        IntegrityError: the record of what to delete is gone or another one; two people were required, and had not signed; or a
+            promotion of what it names came first, so that it is abandoned.
         EnvironmentFailure: the store cannot be reached or does not delete.
     """
     require_model(session.store, name)
@@ -89,6 +90,9 @@ def resume_purge(session: Session, name: str, keys: Sequence[SSlibKey] = ()) -> 
     step = purge_state(ledger).open
     if step is None:
         return None
+    if _names_champion(ledger, step):
+        _abandon(session, ledger, step, "a promotion")
+        raise _overtaken(name)
     require_no_hold(ledger)
     if not (step.entry.required or {}).get("sign_off") and (why := sign_off_asked(session.store, ledger, step.number)):
         raise IntegrityError(f"the purge of {name} was begun without the sign-offs of two people ({why}): nothing was deleted")
@@ -127,11 +131,26 @@ def _begin(session: Session, plan: PurgePlan, reason: str, required: Mapping[str
         raise IntegrityError(f"another purge of {name} came first: nothing was deleted")
     moved = after.state.open is not None or after.state.champion != ledger.state.champion
     if (first := "a legal hold" if active_holds(after) else "a promotion" if moved else "") != "":
-        said = {"reason": f"{first} came first", "actor": session.actor, "time": timestamp()}
-        append_entry(session.store, after.new_entry("abandoned", turn=step.number, **said), _subject(session, name))
+        _abandon(session, after, step, first)
         require_no_hold(after)
-        raise IntegrityError(f"a promotion of {name} came first: nothing was deleted; plan again")
+        raise _overtaken(name)
     return step
+
+
+def _abandon(session: Session, ledger: Ledger, step: LedgerEntry, first: str) -> None:
+    said = {"reason": f"{first} came first", "actor": session.actor, "time": timestamp()}
+    append_entry(session.store, ledger.new_entry("abandoned", turn=step.number, **said), _subject(session, ledger.model))
+
+
+def _overtaken(name: str) -> IntegrityError:
+    return IntegrityError(f"a promotion of {name} came first: nothing was deleted; plan again")
+
+
+def _names_champion(ledger: Ledger, step: LedgerEntry) -> bool:
+    """Whether a purge names the champion, or a version whose promotion began before it: its process died before it saw that."""
+    state, purged = ledger.state, step.entry.purged or ()
+    begun = state.open is not None and state.open.number < step.number and state.open.entry.version in purged
+    return begun or state.champion in purged
 
 
 def _subject(session: Session, name: str) -> ModelRef:

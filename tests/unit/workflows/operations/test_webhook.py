@@ -62,6 +62,30 @@ def test_findings_that_last_are_logged_and_those_of_a_step_in_progress_are_not(
     ]
 
 
+def test_findings_that_differ_at_the_second_look_are_logged(
+    receiver: tuple[Receiver, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, lines = receiver
+    looks = iter([[finding("promotion", "it is open")], [finding("page", "an edited page")]])
+    monkeypatch.setattr(release, "verify", lambda *given: next(looks))
+    assert one.receive(headers(), BODY, time.time()) == 202
+    worked(one)
+    assert [line.rpartition("version=2: ")[2] for line in lines] == ["page: an edited page"]
+
+
+def test_a_connection_that_no_thread_can_serve_takes_no_place(
+    receiver: tuple[Receiver, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with Server(receiver[0], ("127.0.0.1", 0)) as server:
+        monkeypatch.setattr(threading.Thread, "start", fails)
+        for _ in range(2 * webhook.CALLERS):
+            with pytest.raises(RuntimeError, match="new thread"):
+                server.process_request(None, ("127.0.0.1", 1))
+
+
 def test_a_moved_alias_is_logged_at_the_first_look(receiver: tuple[Receiver, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     one, lines = receiver
     looks = iter([[finding("alias", "it was\nmoved")]])

@@ -339,6 +339,24 @@ def test_a_purge_that_a_promotion_overtakes_deletes_nothing(session: Session) ->
     assert verify(store, "m") == []
 
 
+def test_a_purge_that_a_promotion_overtook_before_a_crash_is_not_resumed(session: Session) -> None:
+    champion(session, "1")
+    champion(session)
+    made, store = plan(session), session.store
+    racing = _Interrupted(store, lambda: rollback(store, "m/1", Actor("anna", "why", reopen=("R-1",))))
+    session.store = crashing(racing, 1, after=True)  # type: ignore
+    with pytest.raises(Crash):
+        purge(session, made)
+    session.store = store  # type: ignore[misc]
+    with pytest.raises(IntegrityError, match="a promotion of m came first"):
+        resume_purge(session, "m")
+    assert resume_purge(session, "m") is None
+    assert store.aliases("m")["champion"] == "1"
+    assert files(session)
+    assert purge_state(read_ledger(store, "m")).begun == ()
+    assert verify(store, "m") == []
+
+
 def test_an_audit_that_invents_a_purge_promotes_nothing(session: Session) -> None:
     ref = session.store.resolve("m/2")
     audited(session.store, ref, [predictions(100), predictions(101)], CLAIMING, purged={"baseline": "gone on purpose"})
