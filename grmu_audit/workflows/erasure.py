@@ -117,26 +117,30 @@ def open_requests(store: Store, name: str, *, today: date | None = None) -> list
     renamed = {(one.record.request_id, digest): one.record.digest for one in received for digest in one.earlier}
     if not received:
         require_model(store, name)
-    answered = {str(n.entry.request): n.entry.time for n in ledger.entries if n.entry.kind == "answer"}
+    answers = [n.entry for n in ledger.entries if n.entry.kind == "answer"]
     served = {request.digest for request in Lineages(store).served(ledger)}
     lists: dict[tuple[str, str], set[str]] = {}
     found: dict[tuple[str, str], OpenRequest] = {}
     for ref in versions:
         for record in read_erasure_records(store, ref):
             key = record.request_id, renamed.get((record.request_id, record.digest), record.digest)
-            time = answered.get(record.request_id)
             lists.setdefault(key, set()).add(str(ref.request_digest or ref.forget_digest))
-            late = time is None and record.due_at is not None and not when.isoformat() <= record.due_at
             states = bool(lists[key] & served), bool(lists[key] & ledger.state.reopened)
             names = (*(found[key].versions if key in found else ()), ref.version)
+            # an id may be given again for other rows: an answer is one to the request that its version was created for
+            time = next((e.time for e in reversed(answers) if e.request == record.request_id and e.version in names), None)
+            late = time is None and _is_past(record, when)
             found[key] = OpenRequest(name, names, record, time, late, *states)
     for one in received:
         record = one.record
-        late = record.due_at is not None and not when.isoformat() <= record.due_at
-        found.setdefault((record.request_id, record.digest), OpenRequest(name, (), record, None, late))
+        found.setdefault((record.request_id, record.digest), OpenRequest(name, (), record, None, _is_past(record, when)))
     return sorted(
         found.values(), key=lambda r: (r.record.due_at is None, r.record.due_at or "", r.record.request_id, int(r.version or 0))
     )
+
+
+def _is_past(record: ErasureRecord, when: date) -> bool:
+    return record.due_at is not None and record.due_at < when.isoformat()
 
 
 def require_all_versions(store: Store, name: str) -> None:
@@ -191,9 +195,10 @@ def record_answer(session: Session, name: str, request_id: str, note: str = "") 
         raise NotFoundError(
             f"no version of {name} was created for the request {request_id[:80]!r}: see 'grmu-audit requests list'"
         )
-    if known[0].answered_at is not None:
+    unanswered = [r for r in known if r.answered_at is None]
+    if not unanswered:
         raise InputError(f"the request {request_id[:80]!r} of {name} was answered on {known[0].answered_at}")
-    ref = session.store.resolve(f"{name}/{known[-1].version}")
+    ref = session.store.resolve(f"{name}/{unanswered[-1].version}")
     entry = read_ledger(session.store, name).new_entry(
         "answer", version=ref.version, request=request_id, actor=session.actor, time=timestamp(), reason=note
     )

@@ -219,7 +219,7 @@ def ledger_since(store: Store, audit: Audit, audit_sha256: str) -> dict[str, Any
     target = champion if champion != ref.version else _champion_before(ledger, ref.version)
     found: dict[str, Any] = {
         "sign_off": _sign_off(ledger, ref.version, ref.label, audit_sha256),
-        "answered_at": _answered(ledger, audit),
+        "answered_at": _answered(store, ledger, audit),
         "current_champion": f"{ref.name}/{champion}" if champion else None,
         "next_champion": ref.label if passed and champion != ref.version else None,
         "without_forgetting_claim": _unclaimed(ledger, ref.version),
@@ -249,13 +249,17 @@ def _named(entry: Entry) -> str:
     return f"{entry.actor}{account}, {entry.time[:10]}{note}"
 
 
-def _answered(ledger: Ledger, audit: Audit) -> str | None:
+def _answered(store: Store, ledger: Ledger, audit: Audit) -> str | None:
     """Date of the last answer, once all requests of the audit are answered."""
+    from grmu_audit.workflows.erasure import open_requests
+
     wanted = audit.forget.request.get("request_ids")
-    if not isinstance(wanted, list) or not wanted:
+    answers = {n.entry.request for n in ledger.entries if n.entry.kind == "answer"}
+    if not isinstance(wanted, list) or not wanted or not answers.issuperset(wanted):
         return None
-    answered = {n.entry.request: n.entry.time for n in ledger.entries if n.entry.kind == "answer"}
-    return max(answered[name] for name in wanted)[:10] if all(name in answered for name in wanted) else None
+    own = [r for r in open_requests(store, ledger.model) if audit.subject.version in r.versions and r.record.request_id in wanted]
+    times = [one.answered_at for one in own if one.answered_at is not None]
+    return max(times)[:10] if times and len(times) == len(own) else None
 
 
 def _unclaimed(ledger: Ledger, version: str) -> str | None:

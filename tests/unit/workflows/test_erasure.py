@@ -80,11 +80,11 @@ def test_the_operators_list_of_systems(tmp_path: Path) -> None:
         read_systems(path)
 
 
-def made(store: MemoryStore, folder: Path, number: int) -> ModelRef:
+def made(store: MemoryStore, folder: Path, number: int, batch: ForgetRequest = BATCH) -> ModelRef:
     (folder / f"v{number}").mkdir()
     (folder / f"v{number}" / "w").write_bytes(bytes([number]))
     with store.run("faces", "unlearn") as run:
-        run.log_bytes(erasure_artifact(erasure_records(BATCH, KEY)), ERASURE)
+        run.log_bytes(erasure_artifact(erasure_records(batch, KEY)), ERASURE)
         return store.register(run, "faces", folder / f"v{number}", role="unlearned")
 
 
@@ -109,6 +109,26 @@ def test_open_requests_by_due_date_until_they_are_answered(tmp_path: Path) -> No
         record_answer(session, "faces", "R-1")
     with pytest.raises(NotFoundError):
         record_answer(session, "faces", "R-9")
+
+
+def test_an_answer_is_to_the_request_of_its_version_and_not_to_a_later_one_of_the_same_id(tmp_path: Path) -> None:
+    store = MemoryStore(tmp_path / "store")
+    version(store, "faces", tmp_path / "base")
+    made(store, tmp_path, 1)
+    session = Session(actor="dpo")
+    session.__dict__["store"] = store
+    record_answer(session, "faces", "unnamed")
+    again = made(store, tmp_path, 2, ForgetRequest(("other",), "e", {"received_at": ("2026-01-05",)}))
+
+    def found() -> list[tuple[str, bool, bool]]:
+        listed = open_requests(store, "faces", today=date(2026, 3, 1))
+        return [(r.version, r.answered_at is not None, r.overdue) for r in listed if r.record.request_id == "unnamed"]
+
+    assert found() == [(again.version, False, True), ("2", True, False)]
+    record_answer(session, "faces", "unnamed")
+    assert found() == [(again.version, True, False), ("2", True, False)]
+    with pytest.raises(InputError, match="was answered on"):
+        record_answer(session, "faces", "unnamed")
 
 
 def test_a_report_names_the_pseudonym_of_each_person_once(tmp_path: Path) -> None:
