@@ -72,7 +72,7 @@ def is_served_mark(path: Path) -> bool:
     try:
         tree = yaml.safe_load(path.read_bytes())
         return path.read_bytes() in served_marks(ModelRef(str(tree["model_name"]), str(tree["model_version"])))
-    except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError):
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError):
         return False
 
 

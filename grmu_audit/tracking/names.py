@@ -224,7 +224,7 @@ def _config(name: str, version: str, tags: Mapping[str, str]) -> dict[str, Any]:
         return {}
     try:
         tree = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _damaged(name, version, TAG_CONFIG, text) from None
     if not isinstance(tree, dict):
         raise _damaged(name, version, TAG_CONFIG, text)

@@ -84,3 +84,6 @@ def test_only_a_small_plain_file_is_a_mark_of_serving(tmp_path: Path) -> None:
     large.write_bytes(mark.read_bytes() + b"#" * 100_000)
     folder.mkdir()
     assert [artifacts.is_served_mark(path) for path in (mark, link, large, folder, tmp_path / "none")] == [True, *[False] * 4]
+    for odd in ("[" * 900, "model_name: 2001-02-30\nmodel_version: 1\n"):
+        mark.write_text(odd)
+        assert not artifacts.is_served_mark(mark)

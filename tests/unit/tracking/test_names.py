@@ -37,7 +37,7 @@ def test_a_version_survives_its_tags() -> None:
     assert read == ref
 
 
-@pytest.mark.parametrize("hurt", [{names.TAG_SEED: "many"}, {names.TAG_CONFIG: "{"}, {names.TAG_CONFIG: "[1]"}])
+@pytest.mark.parametrize("hurt", [{names.TAG_SEED: "many"}, *({names.TAG_CONFIG: text} for text in ("{", "[1]", "[" * 90_000))])
 def test_a_damaged_tag_is_not_guessed(hurt: dict[str, str]) -> None:
     with pytest.raises(IntegrityError, match="damaged"):
         names.ref_from_tags("a", "1", None, hurt)
