@@ -131,9 +131,18 @@ def resolve(store: Store, text: str) -> ModelRef:
 
 
 def lineage_root(store: Store, ref: ModelRef) -> ModelRef:
-    """The version that a lineage began with."""
+    """The version that a lineage began with.
+
+    Raises:
+        NotFoundError: a version of the lineage was deleted.
+        IntegrityError: the lineage returns to itself.
+    """
     versions: dict[str, list[ModelRef]] = {}
+    seen = set[str]()
     while ref.role != "pretrain" and ref.parent:
+        if ref.label in seen:
+            raise IntegrityError(f"{ref.label} is its own ancestor by its tags: they were edited")
+        seen.add(ref.label)
         wanted = parse_reference(ref.parent)
         if wanted.name not in versions:  # listed once, however long the lineage
             versions[wanted.name] = require_model(store, wanted.name)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from support.memory_store import MemoryStore
 
+from grmu_audit.errors import IntegrityError
 from grmu_audit.records import ModelRef
 from grmu_audit.tracking import read_once
 from grmu_audit.tracking.ledger import read_ledger
@@ -92,3 +93,9 @@ def test_the_root_of_a_long_lineage_takes_one_list_of_versions(store: CountingSt
     store.reads.clear()
     assert lineage_root(store, newest).version == "1"
     assert store.reads["versions"] == 1
+
+
+def test_a_lineage_that_returns_to_itself_has_no_root(store: CountingStore) -> None:
+    store.tag(store.resolve("m/2"), {"grmu.parent": "m/6"})
+    with pytest.raises(IntegrityError, match="is its own ancestor by its tags"):
+        lineage_root(store, store.versions("m")[-1])
