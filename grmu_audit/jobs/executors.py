@@ -55,10 +55,12 @@ def make_executor(options: JobOptions) -> Executor:
     """The executor that the options name.
 
     Raises:
-        InputError: no such executor, settings for one that has none, or its package is not installed.
+        InputError: no such executor, no workers, settings for one that has none, or its package is not installed.
     """
     if options.executor not in EXECUTORS:
         raise InputError(f"--executor {options.executor!r} is not known: use {', '.join(EXECUTORS)}")
+    if options.workers < 1:
+        raise InputError(f"{options.workers} workers run no job: give at least 1")
     if options.settings and options.executor in ("local", "process"):
         raise InputError(f"--executor-option: executor {options.executor!r} has none")
     made: dict[str, Callable[[], Executor]] = {

@@ -75,6 +75,7 @@ def test_ray_tasks_on_two_nodes(two_nodes: str, tmp_path: Path) -> None:
     ("options", "message"),
     [
         (JobOptions("threads"), "--executor 'threads' is not known: use local, process, slurm, ray"),
+        (JobOptions("process", 0), "0 workers run no job: give at least 1"),
         (JobOptions("process", 2, settings={"num_gpus": 1}), "--executor-option: executor 'process' has none"),
     ],
 )
