@@ -48,11 +48,15 @@ def class_columns(classes: int, names: list[str]) -> list[str]:
 
     >>> class_columns(3, ["cat", "cat"])
     ['cat', 'cat (1)', 'class 2']
+    >>> class_columns(3, ["cat", "cat (2)", "cat"])
+    ['cat', 'cat (2)', 'cat (2) (2)']
     """
     found = list[str]()
     for index in range(classes):
         name = names[index] if index < len(names) else f"class {index}"
-        found.append(name if name not in found else f"{name} ({index})")
+        while name in found:
+            name = f"{name} ({index})"
+        found.append(name)
     return found
 
 
