@@ -34,6 +34,7 @@ T = TypeVar("T")
 Rows = npt.NDArray[np.int64]
 FORGET, WITHHELD, SERVED = "forget", "withheld", "served"
 """Names of the sets of rows that every study may have."""
+_SHARD = "shard/"
 PATIENCE = 300.0
 """Seconds for which a writer waits for a tracking server that does not answer, while workers go on."""
 
@@ -204,7 +205,8 @@ def run_method_job(job: Job, folder: JobFolder) -> bytes:
     }
     if runtime.checkpoints is not None:
         runtime.checkpoints.clear()
-    return pack_arrays(facts, {"state": packed_tensors(model.state_dict()), "read": runtime.rows_read.numpy()})
+    shards = {f"{_SHARD}{number}": read.numpy() for number, read in runtime.shard_rows.items()}
+    return pack_arrays(facts, {"state": packed_tensors(model.state_dict()), "read": runtime.rows_read.numpy(), **shards})
 
 
 def take_method_result(network: Classifier, content: bytes, runtime: Runtime) -> Classifier:
@@ -228,6 +230,9 @@ def take_method_result(network: Classifier, content: bytes, runtime: Runtime) ->
         model = copy_model(network)
         model.load_state_dict(unpacked_tensors(arrays["state"]))
         read = torch.from_numpy(arrays["read"])
+        shards = {
+            int(name.removeprefix(_SHARD)): torch.from_numpy(marks) for name, marks in arrays.items() if name.startswith(_SHARD)
+        }
     except (ValueError, KeyError, RuntimeError) as error:
         raise IntegrityError(f"this is not the result of a method job: {type(error).__name__}: {error}") from None
     runtime.sample_gradients, runtime.seconds_elsewhere = int(facts["sample_gradients"]), float(facts["seconds"])
@@ -235,6 +240,7 @@ def take_method_result(network: Classifier, content: bytes, runtime: Runtime) ->
     runtime.notes |= facts["notes"]
     if runtime.rows_read is not None:
         runtime.rows_read |= read
+        runtime.shard_rows |= shards
     for metrics in facts["epochs"]:
         runtime.log(int(metrics["epoch"]), {name: value for name, value in metrics.items() if name != "epoch"})
     return model.eval()

@@ -13,17 +13,20 @@ from support.memory_store import MemoryStore
 from support.tiny import CPU
 
 from grmu_audit.data.batches import BatchSource
+from grmu_audit.data.catalog import DataSpec
 from grmu_audit.errors import DivergedError, EnvironmentFailure, InputError, IntegrityError
 from grmu_audit.evidence import pseudonyms
-from grmu_audit.jobs import JobFolder, JobOptions
+from grmu_audit.jobs import Job, JobFolder, JobOptions
+from grmu_audit.models.catalog import build
 from grmu_audit.records import ModelRef
 from grmu_audit.unlearning.data import UnlearningData
 from grmu_audit.workflows.forget_requests import read_request
+from grmu_audit.workflows.rows_read import places_of_rows
 from grmu_audit.workflows.session import Session
 from grmu_audit.workflows.versions import studies, unlearning
 from grmu_audit.workflows.versions.method_choice import UnlearnOptions, choose_method
-from grmu_audit.workflows.versions.network import load_network
-from grmu_audit.workflows.versions.studies import open_study, patiently, put_study
+from grmu_audit.workflows.versions.network import NetworkChoice, load_network, model_spec
+from grmu_audit.workflows.versions.studies import open_study, patiently, put_study, run_method_job, take_method_result
 from grmu_audit.workflows.versions.tuning import tune
 from grmu_audit.workflows.versions.unlearning import retrain_seeds
 
@@ -152,3 +155,24 @@ def test_a_worker_knows_which_rows_the_version_was_already_made_without(
     folder = JobFolder("memory://test-served", session.key)
     study = put_study(session, folder, parent, load_network(session, parent, CPU), dataset, unlearning._sets(session, prepared))
     assert open_study(folder, study).unlearning_data(reweight=False).served.tolist() == served.tolist()
+
+
+def test_the_result_of_a_job_says_which_rows_each_member_of_an_ensemble_read(session: Session) -> None:
+    spec = DataSpec("photodigits", {"renders": 1})
+    dataset = session.dataset(spec)
+    network = build(model_spec(dataset, NetworkChoice("sisa", {"shards": 2, "member_options": {"widths": [4]}})), 0)
+    folder = JobFolder("memory://test-shards", session.key)
+    first = session.pseudonyms_of(dataset)[int(dataset.rows("train")[0])]
+    study = put_study(session, folder, spec, network, dataset, {"forget": [first]})
+    given = {"study": study, "method": "retrain", "reweight": False, "settings": SHORT, "seed": 1}
+    content = run_method_job(Job("method", given), folder)
+    runtime = session.runtime(1)
+    places = places_of_rows(session, dataset)
+    runtime.rows_read = BatchSource(dataset, CPU).record_rows(places)
+    take_method_result(network, content, runtime)
+    assert sorted(runtime.shard_rows) == [0, 1]
+    train = dataset.rows("train")
+    one, other = (runtime.shard_rows[number].numpy()[places[train]] for number in (0, 1))
+    assert one.any()
+    assert other.any()
+    assert (one.astype(int) + other).tolist() == [0] + [1] * (len(train) - 1)
