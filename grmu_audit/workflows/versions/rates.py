@@ -154,10 +154,11 @@ def step_back(session: Session, choice: MethodChoice, run: Callable[[MethodChoic
         try:
             return run(choice)
         except DivergedError as error:
+            collapsed = isinstance(error, CollapsedError)
             tried.append({**_varied(choice), "failure": str(error).partition("; nothing was registered")[0]})
-            change = _gentler(choice, isinstance(error, CollapsedError)) if len(tried) < ATTEMPTS else None
+            change = _gentler(choice, collapsed) if len(tried) < ATTEMPTS else None
         if change is None:
-            raise CollapsedError(_refusal(choice.method, tried))
+            raise CollapsedError(_refusal(choice.method, tried, collapsed))
         name, value = change
         session.observer.note(f"{tried[-1]['failure']}; trying again with {name}={value:g}")
         facts = {**choice.reasons.get(name, {}), "stepped_back_from": list(tried), "rate" if name == RATE else "value": value}
@@ -190,7 +191,7 @@ def _with_rate(choice: MethodChoice, settings: Mapping[str, object], facts: dict
     return replace(choice, settings={**choice.settings, **settings}, reasons={**choice.reasons, RATE: facts})
 
 
-def _refusal(method: Method, tried: list[dict[str, Any]]) -> str:
+def _refusal(method: Method, tried: list[dict[str, Any]], collapsed: bool) -> str:
     """The message when nothing is registered."""
     values = ["; ".join(f"{name}={value:g}" for name, value in one.items() if name != "failure") for one in tried]
     at = f" (tried: {', '.join(values)})" if method.trains else ""
@@ -200,9 +201,10 @@ def _refusal(method: Method, tried: list[dict[str, Any]]) -> str:
         else "a lower --set learning_rate=..., fewer --set epochs=..., "
     )
     advice = f"{milder}--layers 1, or " if method.trains else ""
+    keep = "; --keep-collapsed registers it all the same, for research" if collapsed else ""
     return (
         f"method {method.name!r}: {tried[-1]['failure']}{at}; nothing was registered. Try {advice}another method "
-        "('grmu-audit methods'); --keep-collapsed registers it all the same, for research"
+        f"('grmu-audit methods'){keep}"
     )
 
 

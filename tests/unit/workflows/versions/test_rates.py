@@ -142,6 +142,15 @@ def test_a_refusal_says_what_was_tried(session: Session, one: MethodChoice, runs
     assert len(seen) == runs
 
 
+def test_an_option_that_cannot_help_is_not_named(session: Session) -> None:
+    def run(one: MethodChoice) -> str:
+        raise DivergedError("it broke")
+
+    with pytest.raises(CollapsedError, match=r"it broke.*nothing was registered") as caught:
+        step_back(session, follow_model(choice(learning_rate=1.0), USUAL, never), run)
+    assert "--keep-collapsed" not in str(caught.value)
+
+
 @pytest.fixture(scope="module")
 def foreign(tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, Path]:
     """A session with a model that fits, of which nothing is known, and a forget list."""
