@@ -60,7 +60,7 @@ def compare(session: Session, models: Sequence[str], policy: Policy | None = Non
     dataset = session.dataset_of(made)
     others = [ref.label for ref in refs if ref.data_digest != dataset.identity]
     if others:
-        raise InputError(f"{', '.join(others)}: trained on other data than {refs[0].label}: their numbers cannot be compared")
+        raise InputError(f"{', '.join(others)}: trained on other data than {made.label}: their numbers cannot be compared")
     options = measure_options(policy or load_named("default"), dataset, seed)
     outputs = list(zip(refs, comparable_outputs(session, refs, dataset), strict=True))
     common = common_outputs(outputs, session.pseudonyms_of(dataset), request)

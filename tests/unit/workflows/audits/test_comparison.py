@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,13 @@ def test_what_cannot_be_compared_is_refused_before_the_data_is_read(tmp_path: Pa
         compare(session, ["m/1", "m/2", "m/1"])
     with pytest.raises(InputError, match="none of these versions was created for a forget request: there is nothing to compare"):
         compare(session, ["m/1", "m/2"])
+
+
+def test_the_version_on_other_data_is_not_compared_with_itself_in_the_message(
+    lineage: Lineage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, ref, _ = lineage
+    parent = replace(session.store.resolve(str(ref.parent)), data_digest="0" * 64)
+    monkeypatch.setattr(session.store, "resolve", {parent.label: parent, ref.label: ref}.__getitem__)
+    with pytest.raises(InputError, match=f"{parent.label}: trained on other data than {ref.label}:"):
+        compare(session, [parent.label, ref.label])
