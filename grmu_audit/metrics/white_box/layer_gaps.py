@@ -127,19 +127,20 @@ class Correlation:
     """A rank correlation with its permutation test."""
 
     value: float
-    """Spearman's rho, in [-1, 1]."""
+    """Spearman's rho within blocks, in [-1, 1]."""
     p_value: float
-    """Two-sided: share of permutations with at least this abs(rho), the data's own order among them."""
+    """Two-sided: share of permutations within blocks with at least this abs(rho), the data's own order among them."""
     n: int
     """Points."""
 
 
-def correlation(x: Sequence[float], y: Sequence[float]) -> Correlation:
-    """Spearman's rank correlation, with a permutation test.
+def correlation(x: Sequence[float], y: Sequence[float], block: Sequence[int] | None = None) -> Correlation:
+    """Spearman's rank correlation of ranks taken within blocks (such as seeds), with a permutation test within blocks.
 
     Args:
         x: [n] numbers, such as fairness-gaps of audited models.
         y: [n] numbers, such as their accuracy under attack.
+        block: [n] block of each point; None: one block.
 
     Raises:
         InputError: fewer than four points, or one of the two does not vary.
@@ -147,13 +148,21 @@ def correlation(x: Sequence[float], y: Sequence[float]) -> Correlation:
     >>> correlation([1.0, 2.0, 3.0, 4.0], [4.0, 3.0, 2.0, 1.0]).value
     -1.0
     """
-    a, b = (_ranks(np.asarray(values, dtype=np.float64)) - (len(values) + 1) / 2 for values in (x, y))
+    blocks = np.zeros(len(x), dtype=np.int64) if block is None else np.asarray(block)
+    a, b = (np.asarray(values, dtype=np.float64).copy() for values in (x, y))
+    for code in np.unique(blocks):
+        for values in (a, b):
+            ranks = _ranks(values[blocks == code])
+            values[blocks == code] = ranks - ranks.mean()
     scale = float(np.sqrt((a**2).sum() * (b**2).sum()))
     if len(a) < 4 or not scale > 0:
         raise InputError(f"a correlation needs four points that differ in both numbers; there are {len(a)}")
     rho = float(a @ b) / scale
     rng = np.random.default_rng(0)
-    shuffled = b[np.argsort(rng.random((_DRAWS, len(a))), axis=1)]
+    keys = rng.random((_DRAWS, len(a))) + np.searchsorted(np.unique(blocks), blocks)
+    places = np.argsort(blocks, kind="stable")
+    shuffled = np.empty((_DRAWS, len(a)))
+    shuffled[:, places] = b[np.argsort(keys, axis=1)]
     extreme = int((np.abs(shuffled @ a) >= abs(rho) * scale - 1e-9).sum())
     return Correlation(rho, (extreme + 1) / (_DRAWS + 1), len(a))
 
