@@ -182,8 +182,8 @@ def resume(
         What happened, or None when no promotion is open.
 
     Raises:
-        BreachError, InconclusiveError, IntegrityError: the requirements are no longer met; the promotion is then abandoned and
-            the champion is the one before.  IntegrityError also when the alias was moved by hand.
+        BreachError, InconclusiveError, IntegrityError: the requirements are no longer met, or the version was deleted; the
+            promotion is then abandoned and the champion is the one before.  IntegrityError also when the alias was moved by hand.
         InputError: it was begun with public keys, and none of them is given; it stays open.
         EnvironmentFailure: the store cannot be reached; resume again.
     """
@@ -191,7 +191,12 @@ def resume(
     step = ledger.state.open
     if step is None:
         return None
-    ref = store.resolve(f"{name}/{step.entry.version}")
+    try:
+        ref = store.resolve(f"{name}/{step.entry.version}")
+    except NotFoundError:
+        gone = IntegrityError(f"{name}/{step.entry.version} was deleted from the registry; its promotion is abandoned")
+        _abandon(store, step, store.versions(name)[-1], gone, actor, now)
+        raise gone from None
     try:
         joined = requirements.joined(step.entry)
         evidence = joined.check(store, ledger, ref, now, step.entry.reopened or ())
@@ -347,11 +352,14 @@ def _finish(store: Store, step: LedgerEntry, ref: ModelRef, actor: Actor, now: d
 
 
 def _abandon(store: Store, step: LedgerEntry, ref: ModelRef, error: GrmuAuditError, actor: Actor, now: datetime | None) -> None:
-    """Put the alias back where it was before the promotion step, and end the step without a new champion."""
-    if store.aliases(ref.name).get(names.CHAMPION) == ref.version:
+    """Put the alias back where it was before the promotion step, and end the step without a new champion.
+
+    The entry is written on ``ref``: the version, or another of the model where the version was deleted, with its aliases.
+    """
+    if store.aliases(ref.name).get(names.CHAMPION) in (step.entry.version, None):
         _point_alias(store, ref.name, step.entry.champion_before)
     ledger = read_ledger(store, ref.name)
     entry = ledger.new_entry(
-        "abandoned", version=ref.version, turn=step.number, reason=str(error)[:2000], **_who(actor, now, reason=False)
+        "abandoned", version=step.entry.version, turn=step.number, reason=str(error)[:2000], **_who(actor, now, reason=False)
     )
     append_with_page(store, ledger, entry, ref)

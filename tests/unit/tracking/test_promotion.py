@@ -85,6 +85,18 @@ def test_a_version_that_was_audited_again_is_not_promoted_by_a_resumption(store:
     assert kinds(store)[-1] == "abandoned"
 
 
+def test_a_promotion_of_a_version_that_was_deleted_meanwhile_is_abandoned(store: MemoryStore, refs: list[ModelRef]) -> None:
+    promote(store, refs[0], ALICE)
+    begun(store, refs[1])
+    del store._models["m"]["2"]
+    store.delete_alias("m", "champion")  # as MLflow does where the alias had been moved already
+    with pytest.raises(IntegrityError, match="m/2 was deleted from the registry; its promotion is abandoned"):
+        resume(store, "m", ALICE)
+    assert store.aliases("m") == {"champion": "1"}
+    assert kinds(store)[-1] == "abandoned"
+    assert promote(store, refs[2], ALICE).before == "1"
+
+
 def test_a_resumption_that_another_process_ends_first_is_done(store: MemoryStore, refs: list[ModelRef]) -> None:
     begun(store, refs[0])
     done = resume(meanwhile(store, "aliases", lambda: resume(store, "m", Actor("ben"))), "m", ALICE)
