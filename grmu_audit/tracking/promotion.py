@@ -348,6 +348,8 @@ def _finish(store: Store, step: LedgerEntry, ref: ModelRef, actor: Actor, now: d
         raise alias_moved(ref.name, found, ref.version)
     ended = ledger.new_entry("done", version=ref.version, turn=step.number, **_who(actor, now))
     append_with_page(store, ledger, ended, ref)
+    if step.number not in read_ledger(store, ref.name).state.ended:  # another process abandoned it just before
+        raise promotion_lost(ref.name)
     return result
 
 

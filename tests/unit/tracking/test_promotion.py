@@ -107,16 +107,18 @@ def test_a_resumption_that_another_process_ends_first_is_done(store: MemoryStore
     assert verify(store, "m") == []
 
 
-def test_a_resumption_that_another_process_abandons_first_is_lost(store: MemoryStore, refs: list[ModelRef]) -> None:
+@pytest.mark.parametrize("call", ["aliases", "describe_model"])
+def test_a_resumption_that_another_process_abandons_first_is_lost(store: MemoryStore, refs: list[ModelRef], call: str) -> None:
     def abandon() -> None:
         with pytest.raises(InconclusiveError, match="not signed off"):
             resume(store, "m", Actor("ben"), requirements=Requirements(sign_off=True))
 
     begun(store, refs[0])
     with pytest.raises(IntegrityError, match="came first"):
-        resume(meanwhile(store, "aliases", abandon), "m", ALICE)
+        resume(meanwhile(store, call, abandon), "m", ALICE)
     assert store.aliases("m") == {}
-    assert kinds(store)[-1] == "abandoned"
+    assert read_ledger(store, "m").state.champion is None
+    assert "abandoned" in kinds(store)
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
