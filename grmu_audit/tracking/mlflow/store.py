@@ -112,7 +112,9 @@ class MlflowStore:
         references.check_role(role)
         artifacts.check_folder(folder)
         source, local = self._model_folder(run.id)
-        if self._client.list_artifacts(run.id, names.MODEL_FOLDER):
+        with self._doing(f"list the files of run {run.id}"):
+            made = self._client.list_artifacts(run.id, names.MODEL_FOLDER)
+        if made:
             raise InputError(f"run {run.id} already created a version: open a new run for each")
         digest = self._upload(MlflowRun(self._client, self.uri, run.id), folder)
         texts = version_tags({**(tags or {}), names.TAG_ROLE: role, names.TAG_MANIFEST: digest})

@@ -230,6 +230,19 @@ def test_a_stopped_server_is_an_environment_failure_after_one_attempt(monkeypatc
     assert len(attempts) == 1
 
 
+def test_a_server_that_fails_while_a_version_is_registered_is_an_environment_failure(
+    store: MlflowStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.exceptions import MlflowException
+
+    def failing(*_: object) -> None:
+        raise MlflowException("503")
+
+    monkeypatch.setattr(store._client, "list_artifacts", failing)
+    with pytest.raises(EnvironmentFailure, match="cannot list the files of run"), store.run("m", "pretrain") as run:
+        store.register(run, "m", folder, role="pretrain")
+
+
 def test_a_damaged_database_is_an_environment_failure(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_bytes(b"this is no database" * 100)
     with pytest.raises(EnvironmentFailure, match="open the tracking store") as caught:
