@@ -16,7 +16,7 @@ help:
 	@echo "make format   format the code"
 	@echo "make docs     write docs/metrics from the metric catalogue, docs/api.md from the docstrings, docs/commands.md from --help, the formats' pages, the site to build/site"
 	@echo "make dist     wheel, source archive and bill of materials in dist/"
-	@echo "make bench    measure the demo over 10 seeds (about half an hour of CPU time), write docs/effect.md and the README's table"
+	@echo "make bench    measure the demo over 10 seeds, write docs/effect.md and the README's table"
 
 install: $(STAMP)
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
-from support.judged_audits import version
+from support.judged_audits import audit_of, policy, predictions, version
 from support.memory_store import MemoryStore
 
 from grmu_audit.errors import ForgetListError, InputError, NotFoundError
-from grmu_audit.records import ForgetRequest, ModelRef
+from grmu_audit.records import ForgetRecord, ForgetRequest, ModelRef
 from grmu_audit.tracking import read_ledger
 from grmu_audit.tracking.names import ERASURE
+from grmu_audit.workflows.audits.stored import ledger_since
 from grmu_audit.workflows.erasure import (
     due_date,
     erasure_artifact,
@@ -118,6 +120,8 @@ def test_an_answer_is_to_the_request_of_its_version_and_not_to_a_later_one_of_th
     session = Session(actor="dpo")
     session.__dict__["store"] = store
     record_answer(session, "faces", "unnamed")
+    asked = ForgetRecord(4, "d", (), {"request_ids": ["unnamed"]})
+    first, second = (replace(audit_of(ModelRef("faces", v), [predictions(1)], policy(0.5)), forget=asked) for v in ("2", "3"))
     again = made(store, tmp_path, 2, ForgetRequest(("other",), "e", {"received_at": ("2026-01-05",)}))
 
     def found() -> list[tuple[str, bool, bool]]:
@@ -125,6 +129,8 @@ def test_an_answer_is_to_the_request_of_its_version_and_not_to_a_later_one_of_th
         return [(r.version, r.answered_at is not None, r.overdue) for r in listed if r.record.request_id == "unnamed"]
 
     assert found() == [(again.version, False, True), ("2", True, False)]
+    assert "answered_at" in ledger_since(store, first, "a" * 64)
+    assert "answered_at" not in ledger_since(store, second, "a" * 64)
     record_answer(session, "faces", "unnamed")
     assert found() == [(again.version, True, False), ("2", True, False)]
     with pytest.raises(InputError, match="was answered on"):
