@@ -143,16 +143,30 @@ def _of_hugging_face(tree: Mapping[Any, Any]) -> dict[str, object]:
     """Keys of an image processor's configuration."""
     crop = tree.get("crop_size") if tree.get("do_center_crop") else None
     size = _one_side(tree.get("size"))
-    mean, std = tree["image_mean"], tree["image_std"]
-    if not tree.get("do_normalize", True):
-        mean, std = [0.0] * len(mean), [1.0] * len(std)
     return {
         "size": crop or size,
         "resize": size if crop and tree.get("do_resize", True) else "stretch",
         "interpolation": {2: "bilinear", 3: "bicubic"}.get(tree.get("resample", 2), str(tree.get("resample"))),
-        "mean": mean,
-        "std": std,
+        **_scaling_of_hugging_face(tree),
     }
+
+
+def _scaling_of_hugging_face(tree: Mapping[Any, Any]) -> dict[str, object]:
+    """Mean and deviation that do at once, on pixels in [0, 1], what the processor does in steps on bytes.
+
+    Bytes times ``rescale_factor``, minus 1 where ``rescale_offset`` says so; minus mean, divided by deviation; with
+    ``include_top`` (EfficientNet) divided by the deviation once more.
+    """
+    mean, std = (np.asarray(tree[name], dtype=np.float64) for name in ("image_mean", "image_std"))
+    rescaled = bool(tree.get("do_rescale", True))
+    factor = SCALED * float(tree.get("rescale_factor", 1 / SCALED)) if rescaled else SCALED
+    offset = 1.0 if rescaled and tree.get("rescale_offset") else 0.0
+    again = std if tree.get("include_top") else np.ones_like(std)
+    if not tree.get("do_normalize", True):
+        mean, std = np.zeros_like(mean), np.ones_like(std)
+    # the published factor is 1 / 255 with 16 digits, whose product with 255 is not 1 to the last bit
+    factor = 1.0 if np.isclose(factor, 1.0, rtol=1e-9) else factor
+    return {"mean": ((offset + mean) / factor).tolist(), "std": (std * again / factor).tolist()}
 
 
 def _of_timm(tree: Any) -> dict[str, object] | None:

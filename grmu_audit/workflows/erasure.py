@@ -5,7 +5,7 @@ from __future__ import annotations
 import calendar
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import MAXYEAR, UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +19,7 @@ from grmu_audit.tracking import Store, read_ledger, require_model
 from grmu_audit.tracking.read_once import ReadOnce
 from grmu_audit.tracking.requests import UNNAMED, Lineages, first_few, read_erasure_records, received_requests
 from grmu_audit.utils import canonical_json, load_yaml
+from grmu_audit.utils.clock import utc_today
 from grmu_audit.workflows.session import Session
 
 
@@ -73,15 +74,10 @@ def read_systems(path: Path) -> tuple[SystemRecord, ...]:
 def due_date(received: date) -> date:
     """One month later, on the same day or the last of a shorter month (GDPR 12(3) as recorded, without its extension).
 
-    Raises:
-        InputError: the due date would be after the year 9999.
-
     >>> due_date(date(2026, 1, 31))
     datetime.date(2026, 2, 28)
     """
     year, month = received.year + received.month // 12, received.month % 12 + 1
-    if year > MAXYEAR:
-        raise InputError(f"{received} is not a date of receipt: its due date would be after the year {MAXYEAR}")
     return date(year, month, min(received.day, calendar.monthrange(year, month)[1]))
 
 
@@ -90,7 +86,7 @@ def erasure_records(request: ForgetRequest, key: bytes, systems: Sequence[System
 
     Raises:
         ForgetListError: a received_at is not a date.
-        InputError: its due date would be after the year 9999.
+        InputError: it is in the future.
     """
     rows: dict[str, list[int]] = {}
     for index, name in enumerate(_column(request, "request_id")):
@@ -233,6 +229,20 @@ def _record(
 
 def _date(text: str) -> date:
     try:
-        return datetime.fromisoformat(text).date()
+        found = datetime.fromisoformat(text).date()
     except ValueError:
         raise ForgetListError(f"received_at {text[:40]!r} is not a date: write it as YYYY-MM-DD") from None
+    return require_received(found)
+
+
+def require_received(day: date) -> date:
+    """The date of receipt of a request, where it is not in the future; UTC's tomorrow is today further east.
+
+    Raises:
+        InputError: it is.
+    """
+    if day > utc_today() + timedelta(days=1):
+        raise InputError(
+            f"{day} is not a date of receipt: it is in the future, and the request would be due too late; correct it"
+        )
+    return day

@@ -22,7 +22,7 @@ from grmu_audit.tracking.references import Reference, parse_reference
 from grmu_audit.tracking.requests import UNNAMED, Lineages, PendingRequest, pending_artifact, received_requests
 from grmu_audit.utils import sha256_hex
 from grmu_audit.utils.clock import timestamp
-from grmu_audit.workflows.erasure import due_date, erasure_records
+from grmu_audit.workflows.erasure import due_date, erasure_records, require_received
 from grmu_audit.workflows.forget_requests import read_request, require_key_of_model
 from grmu_audit.workflows.session import Session
 
@@ -120,7 +120,8 @@ def _completed(record: ErasureRecord, fields: RequestFields) -> ErasureRecord:
     record = replace(record, request_id=name, ground=record.ground or fields.ground or None)
     if record.received_at is not None or fields.received is None:
         return record
-    return replace(record, received_at=fields.received.isoformat(), due_at=due_date(fields.received).isoformat())
+    received = require_received(fields.received)
+    return replace(record, received_at=received.isoformat(), due_at=due_date(received).isoformat())
 
 
 def _enter(session: Session, ref: ModelRef, request: PendingRequest) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from grmu_audit.errors import GrmuAuditError, InconclusiveError, NotFoundError
+from grmu_audit.errors import EnvironmentFailure, GrmuAuditError, InconclusiveError, NotFoundError
 from grmu_audit.records import Audit, ModelRef
 from grmu_audit.report import SiteEntry, SiteModel, SiteRequest, render_html, render_site
 from grmu_audit.report.content.sentences import short_time
@@ -50,6 +50,7 @@ def write_site(
     Raises:
         NotFoundError: there is no such model, or none at all; nothing is written.
         IntegrityError: a model that was asked for by name has a ledger, but is lost from the registry.
+        EnvironmentFailure: the store stops answering; no index is written.
     """
     for name in names:
         require_model(session.store, name)
@@ -76,6 +77,8 @@ def _audit(session: Session, ref: ModelRef) -> tuple[Audit | None, dict[str, Any
     """The newest audit with what came after it, or why it cannot be relied on; neither where there never was one."""
     try:
         return *newest_audit(session.store, ref), ""
+    except EnvironmentFailure:  # a store that does not answer says nothing about its evidence
+        raise
     except InconclusiveError:
         return None, {}, ""
     except GrmuAuditError as error:
@@ -104,6 +107,8 @@ def _requests(session: Session, name: str, entries: Sequence[SiteEntry]) -> list
     """The erasure requests of a model, by due date; rows of a forget list without an id stand as one forget set."""
     try:
         found = open_requests(session.store, name)
+    except EnvironmentFailure:
+        raise
     except GrmuAuditError as error:
         return [SiteRequest(f"damaged: {error}", name, "", "", "")]
     known = {entry.label: entry for entry in entries}
@@ -129,6 +134,8 @@ def _ledger(session: Session, name: str) -> list[dict[str, str]]:
     fields = ("number", "time", "kind", "version", "decision", "actor", "reason")
     try:
         entries = history(session, name)
+    except EnvironmentFailure:
+        raise
     except GrmuAuditError as error:
         return [{"kind": "damaged", "reason": str(error)}]
     return [{key: str(entry.get(key) or "") for key in fields} for entry in reversed(entries)]

@@ -8,10 +8,11 @@ from support.browser import chromium
 
 from grmu_audit.cli.app import execute
 from grmu_audit.data.catalog import DataSpec
-from grmu_audit.errors import InputError
+from grmu_audit.errors import EnvironmentFailure, InputError
 from grmu_audit.policy import load_named
 from grmu_audit.records import BASELINE
 from grmu_audit.report import render_comparison
+from grmu_audit.workflows import site
 from grmu_audit.workflows.audits.comparison import compare
 from grmu_audit.workflows.audits.pipeline import audit
 from grmu_audit.workflows.forget_requests import ForgetSampling, sample_forget_list
@@ -125,6 +126,17 @@ def test_damaged_evidence_is_listed_as_damaged(made, tmp_path):
     page = (tmp_path / "index.html").read_text()
     assert "EVIDENCE DAMAGED" in page
     assert "they were edited" in page
+
+
+@pytest.mark.parametrize("asked", ["newest_audit", "open_requests", "history"])
+def test_a_store_that_stops_answering_is_not_shown_as_damaged_evidence(made, tmp_path, monkeypatch, asked):
+    def gone(*_):
+        raise EnvironmentFailure("the server does not answer")
+
+    monkeypatch.setattr(site, asked, gone)
+    with pytest.raises(EnvironmentFailure, match="does not answer"):
+        write_site(made[1], tmp_path, today=date(2026, 3, 4))
+    assert not (tmp_path / "index.html").exists()
 
 
 def test_compare_shows_damaged_evidence_beside_the_other_versions_and_exits_with_6(made, tmp_path, monkeypatch, capsys):

@@ -225,7 +225,7 @@ def _white_box(
     before = target.baseline if target.baseline in versions else None
     collector = WhiteBoxCollector(
         session, target.dataset, target.request, settings.seed, counter, before, settings.return_epochs, left,
-        common_precision(versions), settings.pgd_samples,
+        common_precision(versions), settings.pgd_samples, target.baseline,
     )  # fmt: skip
     collector.note_cost(versions)
     return [collector.collect(ref, settings.level) for ref in versions]
@@ -328,8 +328,8 @@ def _forward(session: Session, ref: ModelRef, dataset: Dataset, precision: str |
     runtime = session.runtime(0)
     model = load_network(session, ref, runtime.device)
     measured_precision(session, runtime, model, Job(len(dataset)), ref)
-    if precision is not None:
-        runtime.inference = Inference(precision)
+    if precision is not None or session.precision != "auto":  # outputs in the caller's precision would not be comparable
+        runtime.inference = Inference(precision or recorded_precision(ref))
     return predict_all(model, BatchSource(dataset, runtime.device), runtime, session.pseudonyms_of(dataset))
 
 

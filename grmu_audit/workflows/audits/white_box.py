@@ -91,6 +91,8 @@ class WhiteBoxCollector:
     """Recorded precision of the models of the audit, unless the caller chose another."""
     pgd_samples: int | None = PGD_SAMPLES
     """Most test samples that PGD attacks; None: all."""
+    parent: ModelRef | None = None
+    """The version before unlearning even where it was purged: it names the first version of the lineage, and its recipe."""
 
     def collect(self, ref: ModelRef, level: str) -> WhiteBoxOutputs:
         """All outputs of a version that a level measures, each read from the cache or collected and cached."""
@@ -138,7 +140,8 @@ class WhiteBoxCollector:
 
     @cached_property
     def _root(self) -> ModelRef | None:
-        return None if self.before is None else lineage_root(self.session.store, self.before)
+        parent = self.before or self.parent
+        return None if parent is None else lineage_root(self.session.store, parent)
 
     @property
     def _return_key(self) -> dict[str, object]:

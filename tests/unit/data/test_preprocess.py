@@ -112,6 +112,10 @@ def test_presets_of_torchvision_without_a_download() -> None:
             Preprocess(size=224, resize="stretch", mean=(0.0,) * 3, std=(1.0,) * 3),
         ),
         (
+            {"image_mean": [0.5] * 3, "image_std": [0.25] * 3, "size": 224, "rescale_factor": 0.00392156862745098},
+            Preprocess(size=224, resize="stretch", mean=(0.5,) * 3, std=(0.25,) * 3),
+        ),
+        (
             {"pretrained_cfg": {"input_size": [3, 224, 224], "crop_pct": 0.875, "interpolation": "bicubic", **IMAGENET}},
             Preprocess(size=224, resize=256, interpolation="bicubic", **IMAGENET),
         ),
@@ -122,6 +126,31 @@ def test_files_of_others(tmp_path: Path, tree: dict[str, Any], wanted: Preproces
     found = read_preprocess(str(tmp_path / "config.json"))
     assert found == wanted
     assert preprocess_of(found.to_json(), "x") == found
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"do_rescale": False},
+        {"do_rescale": False, "do_normalize": False},
+        {"rescale_factor": 1 / 127.5, "rescale_offset": True, "do_normalize": False},
+        {"rescale_factor": 1 / 127.5, "rescale_offset": True, "do_rescale": False},
+        {"rescale_factor": 1 / 255, "include_top": True},
+        {"rescale_factor": 1 / 100, "include_top": True, "do_normalize": False},
+    ],
+)
+def test_every_step_on_the_values_of_pixels_is_that_of_the_image_processor(tree: dict[str, Any]) -> None:
+    mean, std = np.array([120.0, 0.5, 0.4]), np.array([60.0, 0.3, 0.2])
+    pixels = np.arange(256.0)[:, None] * np.ones(3)
+    wanted = pixels  # the steps of transformers' EfficientNetImageProcessor, one after the other
+    if tree.get("do_rescale", True):
+        wanted = pixels * tree["rescale_factor"] - (1 if tree.get("rescale_offset") else 0)
+    if tree.get("do_normalize", True):
+        wanted = (wanted - mean) / std
+    if tree.get("include_top"):
+        wanted = wanted / std
+    found = preprocess_of({"image_mean": mean.tolist(), "image_std": std.tolist(), "size": 224, **tree}, "x")
+    assert np.allclose((pixels / 255 - np.array(found.mean)) / np.array(found.std), wanted)
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,8 @@ def test_recorded_requests_are_served_by_one_version_with_a_row_for_each(
         ("R-0", 12, "2026-02-28", "17(1)(b)"),
         ("R-1", 12, "2026-02-28", "17(1)(b)"),
     ]
+    with pytest.raises(InputError, match="9999-12-31 is not a date of receipt: it is in the future"):
+        add_requests(session, ref.label, write(tmp_path / "one.csv", *ids[20:40]), RequestFields(received=date.max))
     (third,) = add_requests(session, ref.label, write(tmp_path / "one.csv", *ids[20:40]), RequestFields("R-2"))
     assert (third.request_id, third.due_at) == ("R-2", None)
     (unnamed,) = add_requests(session, ref.label, write(tmp_path / "four.csv", *ids[50:53]))

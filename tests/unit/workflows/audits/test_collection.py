@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from support.judged_audits import version
@@ -24,7 +25,8 @@ from grmu_audit.records import BASELINE, CANDIDATE, Audit, Group, ModelRef, refe
 from grmu_audit.report.charts import build_charts
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.wording.strings import load_strings
-from grmu_audit.workflows.audits.collection import MOST_DAYS, AuditSettings
+from grmu_audit.workflows.audits import collection
+from grmu_audit.workflows.audits.collection import MOST_DAYS, AuditSettings, stored_or_new_outputs
 from grmu_audit.workflows.audits.pipeline import audit
 from grmu_audit.workflows.audits.publication import check_files_unchanged
 from grmu_audit.workflows.audits.shadow import MIN_SHADOW_MODELS, ShadowOptions, collect_shadows
@@ -230,3 +232,15 @@ def test_too_few_shadow_models_are_said_before_anything_is_trained(tmp_path: Pat
     assert found.table is None
     assert found.why == f"{MIN_SHADOW_MODELS - 1} shadow models were requested; {MIN_SHADOW_MODELS} are needed"
     assert (found.samples, found.facts) == (0, {})
+
+
+def test_a_new_forward_pass_has_the_recorded_precision_whatever_the_caller_chose(
+    lineage: tuple[Session, ModelRef, Path], tmp_path: Path
+) -> None:
+    session, ref, root = lineage
+    stored = stored_or_new_outputs(session, ref, session.dataset_of(ref))
+    for chosen in ("auto", "bf16", "fp32"):
+        asked = Session(root=root, device="cpu", precision=chosen)
+        asked.store, asked.root = session.store, tmp_path / chosen  # type: ignore[misc]
+        again = collection._cached_outputs(asked, ref, asked.dataset_of(ref), None)
+        assert np.abs(again.logits - stored.logits).max() < 1e-4, chosen

@@ -1,10 +1,13 @@
-"""In which precision the probes of an audit are computed."""
+"""The precision that the outputs of an audit are computed in, and the recipe of fine-tuning."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from support.memory_store import MemoryStore
+from support.sessions import open_session
 from support.tiny import dataset
 
 from grmu_audit.records import ModelRef
@@ -36,3 +39,16 @@ def test_fine_tuning_has_the_precision_of_the_first_training_on_a_like_device(
     collector.__dict__["_root"] = None if config is None else ModelRef("m", "1", config=config)
     assert collector._tuning.precision == precision
     assert ("trained_in" in collector._return_key) == (chosen == "auto" and precision == "bf16")
+
+
+@pytest.mark.parametrize("purged", [False, True])
+def test_fine_tuning_repeats_the_recipe_of_the_lineage_also_after_the_version_before_was_purged(
+    tmp_path: Path, purged: bool
+) -> None:
+    session, request = open_session(MemoryStore(tmp_path / "store"), tmp_path), StoredRequest("none", frozenset(), (), (), {})
+    session.__dict__["key"] = b"k" * 32
+    before = ModelRef("m", "1", role="pretrain", config={"settings": {"epochs": 7}})
+    collector = WhiteBoxCollector(
+        session, dataset(), request, 0, ForwardPassCount(), before=None if purged else before, parent=before
+    )
+    assert collector._tuning.recipe.epochs == 7
