@@ -47,8 +47,11 @@ class Requirements:
     """Why a verdict that claims nothing on forgetting is enough; empty: it is not."""
     listed_only: bool = False
     """Whether, where no policy is named, only those count that the operator listed (``policy.files.listed_policies``)."""
-    repeat_outputs: Callable[[ModelRef], object] | None = None
-    """Compares the stored outputs of a version with a new forward pass and raises where they differ, for policies that ask."""
+    repeat_outputs: Callable[[Evidence, ModelRef], object] | None = None
+    """Compares what an audit read of a version with a new forward pass, for policies that ask.
+
+    It raises where they differ, and where nothing can be compared.
+    """
 
     @classmethod
     def read(cls, policy: Policy | None = None, sign_off: bool = False, key_files: Sequence[Path] = ()) -> Requirements:
@@ -75,15 +78,14 @@ class Requirements:
         """These, and those that a promotion was begun with.
 
         Raises:
-            InputError: it was begun with public keys none of which is given now.
-            IntegrityError: it was begun with another policy.
+            InputError: it was begun with another policy, or with public keys none of which is given now.
         """
         begun = entry.required or {}
         policy, keys = begun.get("policy_sha256"), begun.get("keys", ())
         if policy and self.policy_sha256 not in (None, policy):
-            raise IntegrityError(
+            raise InputError(
                 f"the {entry.kind} of {entry.model}/{entry.version} was begun with another --policy ({str(policy)[:16]}...) than"
-                f" the one given now ({str(self.policy_sha256)[:16]}...)"
+                f" the one given now ({str(self.policy_sha256)[:16]}...): give that one or none"
             )
         if keys and not any(key.keyid in keys for key in self.keys):
             raise InputError(
@@ -172,7 +174,7 @@ class Requirements:
             )
         for ref in present_versions(store, evidence.audit):
             if purge_state(read_ledger(store, ref.name)).of(ref.version) is None:
-                self.repeat_outputs(ref)
+                self.repeat_outputs(evidence, ref)
 
     def _check_policy(self, evidence: Evidence) -> None:
         verdict = evidence.audit.verdict

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from grmu_audit.errors import InputError, IntegrityError
-from grmu_audit.evidence import key_path, set_digest
+from grmu_audit.auditing import stored_predictions
+from grmu_audit.errors import InconclusiveError, InputError, IntegrityError
+from grmu_audit.evidence import key_path, model_row_names, set_digest
+from grmu_audit.evidence.attestation import tables_of
 from grmu_audit.evidence.ledger import Author
 from grmu_audit.evidence.registration import registration_of
 from grmu_audit.evidence.signing import configured_signer
-from grmu_audit.records import ModelRef
+from grmu_audit.records import SPLITS, ModelRef
 from grmu_audit.tracking import artifacts, read_ledger, require_model
 from grmu_audit.tracking.names import PREDICTIONS, RUN_FILES
 from grmu_audit.tracking.registration import enter_registration, version_artifact
@@ -26,6 +28,7 @@ from grmu_audit.workflows.versions.precision import inference_runtime, recorded_
 if TYPE_CHECKING:
     from grmu_audit.data.dataset import Dataset
     from grmu_audit.evaluation.predict import ModelOutputs
+    from grmu_audit.tracking.audits import Evidence
 
 TOLERANCE = {"fp32": 1e-3, "bf16": 5e-2}
 """Largest difference of two logits as a share of the largest one, or of 1 where all are smaller: devices round differently."""
@@ -86,15 +89,70 @@ def check_outputs(session: Session, ref: ModelRef, sample: int | None = None) ->
     if stored is None:
         return 0
     dataset, outputs = session.dataset_of(ref), from_parquet(stored)
-    count = len(dataset) if sample is None else min(sample, len(dataset))
-    chosen = np.sort(np.random.default_rng(secrets.randbits(128)).choice(len(dataset), count, replace=False)).astype(np.int64)
+    chosen = _drawn(np.arange(len(dataset), dtype=np.int64), sample)
     places = _places(session, dataset, outputs, ref)[chosen]
+    what = f"{PREDICTIONS} of {ref.label}"
     for column in ("split", "target", "attribute"):
-        wrong = int((dataset.frame[column].to_numpy()[chosen] != getattr(outputs, column)[places]).sum())
-        if wrong:
-            raise IntegrityError(f"{PREDICTIONS} of {ref.label} has another {column} than the data in {wrong} of {count} rows")
-    _compare_logits(session, ref, _logits(session, ref, dataset, chosen), outputs.logits[places])
-    return count
+        _compare_column(what, column, dataset.frame[column].to_numpy()[chosen], getattr(outputs, column)[places])
+    _compare_logits(session, ref, what, _logits(session, ref, dataset, chosen), outputs.logits[places])
+    return len(chosen)
+
+
+def check_audited(session: Session, evidence: Evidence, ref: ModelRef, sample: int | None = None) -> int:
+    """Compare what an audit rests on with a new forward pass: the stored outputs of a version, else the audit's own table of it.
+
+    Audits compute outputs of their own where none are stored under the operator's key, as after a rotation.
+
+    Args:
+        session: store, key, device.
+        evidence: the audit.
+        ref: one of its versions.
+        sample: how many rows, as for ``check_outputs``.
+
+    Returns:
+        How many rows were compared, at least one.
+
+    Raises:
+        InconclusiveError: there is nothing that can be compared.
+        IntegrityError: an output, a class, a group or a split is another one.
+    """
+    if count := check_outputs(session, ref, sample):
+        return count
+    names = [name for name, found in tables_of(evidence.audit).items() if found.label == ref.label]
+    return min(_check_table(session, evidence, ref, name, sample) for name in names)
+
+
+def _check_table(session: Session, evidence: Evidence, ref: ModelRef, name: str, sample: int | None) -> int:
+    """Compare one table of an audit with the data, the request and a new forward pass; the number of rows."""
+    what, dataset = f"the audit's table {name} of {ref.label}", session.dataset_of(evidence.ref)
+    content = session.store.run_artifact(evidence.run_id, name)
+    table = None if content is None else stored_predictions.from_parquet(content, name, evidence.audit.data)
+    where = {} if table is None else {one: place for place, one in enumerate(table.ids.tolist())}
+    lineages, names = Lineages(session.store), session.pseudonyms_of(dataset)
+    forgotten, withheld = lineages.left_out(evidence.ref), lineages.withheld(evidence.ref)
+    if where.keys().isdisjoint(names):  # all audits but those of a retrained version of earlier call rows by names of the model
+        forgotten, withheld = (frozenset(model_row_names(evidence.ref.name, sorted(rows))) for rows in (forgotten, withheld))
+        names = model_row_names(evidence.ref.name, names)
+    shared = np.asarray([row for row, one in enumerate(names) if one in where], dtype=np.int64)
+    if table is None or table.logits is None or not len(shared):
+        why = "is not stored" if table is None else "names no row by that key" if not len(shared) else "has no logits"
+        raise InconclusiveError(
+            f"nothing of {ref.label} can be compared with a new forward pass, which the policy of {evidence.ref.label} asks for:"
+            f" no outputs of it are stored under the key in {key_path()}, and {what} {why}; audit {evidence.ref.label} again"
+            " under that key"
+        )
+    if odd := (where.keys() ^ set(names)) - forgotten - withheld:  # withheld rows are in no table, deleted ones not in the data
+        raise IntegrityError(f"{what} differs from the data in {len(odd)} rows that no request named")
+    chosen = _drawn(shared, sample)
+    places = np.asarray([where[names[row]] for row in chosen], dtype=np.int64)
+    named = np.asarray(["forget" if names[row] in forgotten else "retain" for row in chosen])
+    split = dataset.frame["split"].to_numpy()[chosen]
+    _compare_column(what, "split", np.where(split == "train", named, split), np.asarray(SPLITS)[table.split[places]])
+    for column in ("target", "attribute"):
+        _compare_column(what, column, dataset.frame[column].to_numpy()[chosen], getattr(table, column)[places])
+    _compare_column(what, "prediction", table.logits.argmax(1), table.prediction, "its logits")
+    _compare_logits(session, ref, what, _logits(session, ref, dataset, chosen), table.logits[places])
+    return len(chosen)
 
 
 def _compare_with_tags(session: Session, ref: ModelRef) -> None:
@@ -112,6 +170,12 @@ def _compare_with_tags(session: Session, ref: ModelRef) -> None:
     ids = dict(zip(session.pseudonyms_of(dataset), dataset.frame["id"].tolist(), strict=True))
     if set_digest(session.key, [ids.get(name, name) for name in record.pseudonyms | record.withheld]) != ref.forget_digest:
         raise IntegrityError(f"the request of {ref.label} was changed: its rows do not have the digest in the version's tags")
+
+
+def _drawn(rows: npt.NDArray[np.int64], sample: int | None) -> npt.NDArray[np.int64]:
+    """A random sample of rows in their order; None: all."""
+    count = len(rows) if sample is None else min(sample, len(rows))
+    return np.sort(np.random.default_rng(secrets.randbits(128)).choice(rows, count, replace=False))
 
 
 def _places(session: Session, dataset: Dataset, outputs: ModelOutputs, ref: ModelRef) -> npt.NDArray[np.int64]:
@@ -134,16 +198,24 @@ def _logits(session: Session, ref: ModelRef, dataset: Dataset, rows: npt.NDArray
     return found
 
 
-def _compare_logits(session: Session, ref: ModelRef, found: npt.NDArray[np.float64], stored: npt.NDArray[np.float64]) -> None:
+def _compare_column(what: str, column: str, right: npt.NDArray[Any], stored: npt.NDArray[Any], source: str = "the data") -> None:
+    wrong = int((right != stored).sum())
+    if wrong:
+        raise IntegrityError(f"{what} has another {column} than {source} in {wrong} of {len(stored)} rows")
+
+
+def _compare_logits(
+    session: Session, ref: ModelRef, what: str, found: npt.NDArray[np.float64], stored: npt.NDArray[np.float64]
+) -> None:
     used = inference_runtime(session, 0, recorded_precision(ref)).without_gradients.precision
     allowed = max(TOLERANCE[name] for name in (used, recorded_precision(ref)))
     if found.shape != stored.shape:
-        raise IntegrityError(f"{PREDICTIONS} of {ref.label} has {stored.shape[1]} logits a row, the network {found.shape[1]}")
+        raise IntegrityError(f"{what} has {stored.shape[1]} logits a row, the network {found.shape[1]}")
     scale = max(1.0, float(np.abs(found).max(initial=0.0)))
     near = np.isfinite(found) & (np.abs(found - stored) <= allowed * scale)  # an infinite logit makes the scale infinite
     wrong = int((~near).any(axis=1).sum())
     if wrong:
         raise IntegrityError(
-            f"{PREDICTIONS} of {ref.label} was not computed from its weights: in {wrong} of {len(found)} rows the network gives"
+            f"{what} was not computed from its weights: in {wrong} of {len(found)} rows the network gives"
             f" other logits (by more than {allowed:g} of the largest)"
         )

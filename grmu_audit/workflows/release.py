@@ -18,6 +18,7 @@ from grmu_audit.workflows.session import Session
 
 if TYPE_CHECKING:
     from grmu_audit.policy import Policy
+    from grmu_audit.tracking.audits import Evidence
 
 
 def gate(session: Session, model: str, policy: Policy, today: date | None = None) -> Audit:
@@ -142,10 +143,10 @@ def rollback(
 def _with_networks(session: Session, requirements: Requirements) -> Requirements:
     """The requirements, with what a policy that asks for a new forward pass needs."""
 
-    def repeat(ref: ModelRef) -> object:
-        from grmu_audit.workflows.measured_again import SAMPLE, check_outputs  # loads torch: only where something is computed
+    def repeat(evidence: Evidence, ref: ModelRef) -> object:
+        from grmu_audit.workflows.measured_again import SAMPLE, check_audited  # loads torch: only where something is computed
 
-        return check_outputs(session, ref, SAMPLE)
+        return check_audited(session, evidence, ref, SAMPLE)
 
     return replace(requirements, repeat_outputs=repeat)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +21,20 @@ from support.requests import CLAIMING
 from support.sessions import open_session
 
 from grmu_audit import tracking
+from grmu_audit.auditing.stored_predictions import from_parquet
 from grmu_audit.cli.app import execute
 from grmu_audit.errors import InconclusiveError, InputError, IntegrityError
 from grmu_audit.evidence import key_path, load_key
 from grmu_audit.evidence.ledger import Author
 from grmu_audit.evidence.registration import registration_of
-from grmu_audit.records import ModelRef
-from grmu_audit.tracking import read_ledger, verify
+from grmu_audit.records import ModelRef, Predictions
+from grmu_audit.tracking import Requirements, read_ledger, verify
 from grmu_audit.tracking.names import PREDICTIONS, REQUEST, RUN_FILES
 from grmu_audit.tracking.registration import enter_registration
 from grmu_audit.utils import sha256_hex
 from grmu_audit.workflows import measured_again
+from grmu_audit.workflows.audits.pipeline import audit
+from grmu_audit.workflows.keys import rotate
 from grmu_audit.workflows.measured_again import bind, check_outputs
 from grmu_audit.workflows.release import promote, repeat_outputs, unbound
 from grmu_audit.workflows.session import Session
@@ -194,6 +199,133 @@ def test_a_policy_can_ask_for_it_at_promotion(
     else:
         assert promote(session, "m/2").changed
         assert verify(session.store, "m") == []
+
+
+NOTHING = "nothing of m/2 can be compared with a new forward pass.*audit m/2 again under that key"
+DEMANDING = CLAIMING.model_copy(update={"outputs": "repeated"})
+
+
+@pytest.fixture
+def rotated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> tuple[Session, ModelRef, ModelRef]:
+    """The versions with records, and a key that came after them."""
+    monkeypatch.setenv("GRMU_AUDIT_HMAC_KEY_FILE", str(tmp_path / "keys" / "hmac.key"))
+    monkeypatch.setenv("GRMU_AUDIT_POLICIES", policy_file(DEMANDING, tmp_path))
+    session, base, ref = request.getfixturevalue("old")
+    bind(session, "m")
+    rotate(session)
+    return session, base, ref
+
+
+def compared_rows(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Versions and numbers of rows that networks are asked for from now on."""
+    asked: list[tuple[str, int]] = []
+    real = measured_again._logits
+
+    def watched(session: Session, ref: ModelRef, dataset: Any, rows: Any) -> npt.NDArray[np.float64]:
+        """Keeps what was asked."""
+        asked.append((ref.label, len(rows)))
+        return real(session, ref, dataset, rows)
+
+    monkeypatch.setattr(measured_again, "_logits", watched)
+    return asked
+
+
+def audit_again(session: Session, folder: Path) -> None:
+    made = audit(session, "m/2", DEMANDING, folder).audit
+    assert made.verdict is not None
+    assert made.verdict.decision.value == "PASS", made.verdict.rules
+
+
+def test_after_a_rotation_the_audits_own_outputs_are_compared(
+    rotated: tuple[Session, ModelRef, ModelRef], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    session, base, ref = rotated
+    audit_again(session, tmp_path / "out")
+    assert repeat_outputs(session, "m") == ({"m/1": 0, "m/2": 0}, []), "verify --deep compares stored outputs alone"
+    rotate(session)
+    with pytest.raises(InconclusiveError, match=NOTHING):
+        promote(session, "m/2")
+    audit_again(session, tmp_path / "again")
+    asked = compared_rows(monkeypatch)
+    assert promote(session, "m/2").changed
+    assert asked == [(one.label, min(measured_again.SAMPLE, len(session.dataset_of(base)))) for one in (ref, base)]
+
+
+def test_outputs_that_only_an_audit_after_a_rotation_has_cannot_be_invented(
+    rotated: tuple[Session, ModelRef, ModelRef], tmp_path: Path
+) -> None:
+    session = rotated[0]
+    audit_again(session, tmp_path / "out")
+    for file in (session.root / "measured").rglob("*.parquet"):
+        file.write_bytes(changed(file.read_bytes(), "logit_0", 0.05))
+    audit_again(session, tmp_path / "forged")
+    with pytest.raises(IntegrityError, match=r"the audit's table predictions/candidate\.parquet of m/2 was not computed from"):
+        promote(session, "m/2")
+    assert "champion" not in session.store.aliases("m")
+
+
+def forged_split(table: Predictions) -> Predictions:
+    """Forgotten rows and as many others have changed places."""
+    split, forgotten = table.split.copy(), table.mask("forget")
+    split[forgotten], split[np.flatnonzero(table.mask("retain"))[: forgotten.sum()]] = 0, 1
+    return replace(table, split=split)
+
+
+FORGED: dict[str, tuple[Callable[[Predictions], Predictions], str]] = {
+    "target": (lambda p: replace(p, target=1 - p.target), "another target than the data"),
+    "attribute": (lambda p: replace(p, attribute=1 - p.attribute), "another attribute than the data"),
+    "prediction": (lambda p: replace(p, prediction=1 - p.prediction), "another prediction than its logits"),
+    "split": (forged_split, "another split than the data"),
+    "logits": (lambda p: replace(p, logits=p.logits + 1.0), "was not computed from its weights"),  # type: ignore[operator]
+    "rows": (lambda p: replace(p, ids=np.char.replace(p.ids, p.ids[0], "0" * 32)), "differs from the data in"),
+}
+
+
+def test_what_an_audit_after_a_rotation_says_is_compared_with_the_data(
+    rotated: tuple[Session, ModelRef, ModelRef], tmp_path: Path
+) -> None:
+    session, _, ref = rotated
+    made = audit(session, "m/2", DEMANDING, tmp_path / "out")
+    name = "predictions/candidate.parquet"
+    content = session.store.run_artifact(tracking.read_evidence(session.store, ref).run_id, name)
+    assert content is not None
+    table = from_parquet(content, name, made.audit.data)
+    for change, message in FORGED.values():
+        audited(session.store, ref, [change(table)], DEMANDING)
+        with pytest.raises(IntegrityError, match=message):
+            promote(session, "m/2")
+    audited(session.store, ref, [predictions(100)], DEMANDING)
+    with pytest.raises(InconclusiveError, match="names no row by that key"):
+        promote(session, "m/2")
+    by_classes = DEMANDING.rules[0].model_copy(update={"metric": "TA", "within": (0.0, 1.0)})
+    audited(session.store, ref, [replace(table, logits=None)], DEMANDING.model_copy(update={"rules": [by_classes]}))
+    with pytest.raises(InconclusiveError, match="has no logits"):
+        promote(session, "m/2", requirements=Requirements(without_forgetting_claim="no logits"))
+    assert "champion" not in session.store.aliases("m")
+    audited(session.store, ref, [table], DEMANDING)
+    assert promote(session, "m/2").changed
+
+
+@pytest.mark.parametrize("real", [True, False])
+def test_a_version_without_stored_outputs_is_compared_by_its_audit(
+    old: tuple[Session, ModelRef, ModelRef], real: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    session, base, ref = old
+    monkeypatch.setenv("GRMU_AUDIT_POLICIES", policy_file(DEMANDING, tmp_path))
+    for one in (base, ref):
+        place(session, one, PREDICTIONS).unlink()
+    bind(session, "m")
+    asked = compared_rows(monkeypatch)
+    if real:
+        audit_again(session, tmp_path / "out")
+        assert promote(session, "m/2").changed
+        assert [label for label, _ in asked] == ["m/2", "m/1"]
+    else:
+        audited(session.store, session.store.resolve("m/2"), [predictions(100)], DEMANDING)
+        with pytest.raises(InconclusiveError, match=NOTHING):
+            promote(session, "m/2")
 
 
 def test_register_asks_for_weights_or_bind(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
