@@ -184,7 +184,7 @@ def resume(
     Raises:
         BreachError, InconclusiveError, IntegrityError: the requirements are no longer met, or the version was deleted; the
             promotion is then abandoned and the champion is the one before.  IntegrityError also when the alias was moved by hand.
-        InputError: it was begun with public keys, and none of them is given; it stays open.
+        InputError: it was begun with public keys, and none of them is given, or another policy is; it stays open.
         EnvironmentFailure: the store cannot be reached; resume again.
     """
     ledger = read_ledger(store, name)
