@@ -314,12 +314,20 @@ def _cached_outputs(session: Session, ref: ModelRef, dataset: Dataset, precision
     path = cache.path(key, "parquet")
     if path.is_file():
         return from_parquet(path.read_bytes())
-    outputs = _forward(session, ref, dataset, precision)
+    outputs = new_outputs(session, ref, dataset, precision)
     write_atomic(path, to_parquet(outputs), mode=0o600)
     return outputs
 
 
-def _forward(session: Session, ref: ModelRef, dataset: Dataset, precision: str | None) -> ModelOutputs:
+def new_outputs(session: Session, ref: ModelRef, dataset: Dataset, precision: str | None = None) -> ModelOutputs:
+    """One forward pass of a version under the operator's present key; nothing is stored.
+
+    Args:
+        session: store, key, device.
+        ref: the version.
+        dataset: its data.
+        precision: compute them in this one; None: in the recorded one.
+    """
     from grmu_audit.data.batches import BatchSource
     from grmu_audit.evaluation.predict import predict_all
     from grmu_audit.training.calibration import Job

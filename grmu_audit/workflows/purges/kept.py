@@ -61,10 +61,10 @@ def _outputs(session: Session, ref: ModelRef) -> ModelOutputs | None:
     if purge_state(ledger).of(ref.version) is not None:
         content = kept_outputs(session.store, ledger, ref.version)
         return from_parquet(content) if content is not None else None
-    if not session.has_key_of(ref):  # one forward pass gives the outputs under the present key
-        from grmu_audit.workflows.audits.collection import stored_or_new_outputs
+    if not session.has_key_of(ref):  # one forward pass gives the outputs under the present key; not cached, or they would be left
+        from grmu_audit.workflows.audits.collection import new_outputs
 
-        return stored_or_new_outputs(session, ref, session.dataset_of(ref))
+        return new_outputs(session, ref, session.dataset_of(ref))
     content = session.store.run_artifact(str(ref.run_id), PREDICTIONS)
     return from_parquet(content) if content is not None else None
 
