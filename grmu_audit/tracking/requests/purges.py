@@ -105,17 +105,28 @@ def kept_outputs(store: Store, ledger: Ledger, version: str) -> bytes | None:
     Raises:
         IntegrityError: it is gone or another one.
     """
-    for step in reversed(purge_state(ledger).begun):
-        kept = read_purge(store, step.entry).kept
-        if version in kept:
-            content = store.run_artifact(str(step.entry.run), kept_table(version))
-            if content is None or sha256_hex(content) != kept[version]:
-                raise IntegrityError(
-                    f"the outputs that stayed of {ledger.model}/{version} are gone or changed: {kept_table(version)} of run"
-                    f" {step.entry.run} is not what purge {step.number} names"
-                )
-            return content
-    return None
+    if (found := _kept_by(store, ledger, version)) is None:
+        return None
+    step, digest = found
+    content = store.run_artifact(str(step.entry.run), kept_table(version))
+    if content is None or sha256_hex(content) != digest:
+        raise IntegrityError(
+            f"the outputs that stayed of {ledger.model}/{version} are gone or changed: {kept_table(version)} of run"
+            f" {step.entry.run} is not what purge {step.number} names"
+        )
+    return content
+
+
+def kept_under_earlier_key(store: Store, ledger: Ledger, version: str) -> bool:
+    """Whether the key was changed since that table was written, so that its pseudonyms match no row any more."""
+    found = _kept_by(store, ledger, version)
+    return found is not None and ledger.key_changed_after(found[0].entry.previous)  # the last entry that the purge had seen
+
+
+def _kept_by(store: Store, ledger: Ledger, version: str) -> tuple[LedgerEntry, str] | None:
+    """The newest purge that left a table of a version, and the digest of the table."""
+    steps = ((step, read_purge(store, step.entry).kept) for step in reversed(purge_state(ledger).begun))
+    return next(((step, kept[version]) for step, kept in steps if version in kept), None)
 
 
 def unfinished_purge(name: str, step: LedgerEntry) -> IntegrityError:

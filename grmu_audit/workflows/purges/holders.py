@@ -145,8 +145,8 @@ class Holders:
         return [path for path in stored if path in {kept_table(version) for version in self.rewritten}]
 
     @cached_property
-    def rewritten(self) -> tuple[str, ...]:
-        """Versions purged earlier whose kept outputs hold rows of this selection."""
+    def rewritten(self) -> dict[str, bool]:
+        """Versions purged earlier whose kept outputs hold rows of this selection, or may; whether their key is an earlier one."""
         from grmu_audit.workflows.purges.kept import earlier_with
 
         return earlier_with(self.session, self.ledger, self.selection.rows)
@@ -215,9 +215,16 @@ class Holders:
                 continue
             if run.id in self.files:
                 what = "outputs of test rows" if run.kind == "purge" else "weights or outputs, no version"
-                yield Holder("run", f"{run.kind or 'run'} {run.id[:8]}", what, PURGED, size=self._size(run.id))
+                why = self._why_whole(run) if run.kind == "purge" else ""
+                yield Holder("run", f"{run.kind or 'run'} {run.id[:8]}", what, PURGED, why, self._size(run.id))
             elif not run.ended and run.kind and run.kind not in _RECORDS:
                 yield Holder("run", f"{run.kind} {run.id[:8]}", "may write weights", OPEN, "it is running: purge again after")
+
+    def _why_whole(self, run: RunFacts) -> str:
+        """Which tables of an earlier purge go as a whole, because nothing shows whether they hold the rows."""
+        unknown = [version for version, earlier in self.rewritten.items() if earlier]
+        labels = [f"{self.selection.model}/{version}" for version in unknown if kept_table(version) in self.files[run.id]]
+        return f"what was kept of {', '.join(labels)} has pseudonyms of an earlier key: no row of it stays" if labels else ""
 
     def _caches(self) -> Iterator[Holder]:
         holds = {
