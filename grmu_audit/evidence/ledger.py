@@ -254,12 +254,6 @@ class Ledger:
         """Check value of the key that the model's pseudonyms are created with; None where no entry names it."""
         return next((n.entry.key_check for n in reversed(self.entries) if n.entry.kind == "key"), None)
 
-    def key_changed_after(self, number: int) -> bool:
-        """Whether ``keys rotate`` entered another key after the entry of that number."""
-        named = [numbered for numbered in self.entries if numbered.entry.kind == "key"]
-        before = next((n.entry.key_check for n in reversed(named) if n.number <= number), None)
-        return any(n.entry.rekeyed_run and n.entry.key_check != before for n in named if n.number > number)
-
     def new_entry(self, kind: str, **fields: Any) -> Entry:
         """A new entry that has seen all of these."""
         return Entry(

@@ -120,7 +120,14 @@ def kept_outputs(store: Store, ledger: Ledger, version: str) -> bytes | None:
 def kept_under_earlier_key(store: Store, ledger: Ledger, version: str) -> bool:
     """Whether the key was changed since that table was written, so that its pseudonyms match no row any more."""
     found = _kept_by(store, ledger, version)
-    return found is not None and ledger.key_changed_after(found[0].entry.previous)  # the last entry that the purge had seen
+    return found is not None and _key_changed_after(ledger, found[0].entry.previous)  # the last entry that the purge had seen
+
+
+def _key_changed_after(ledger: Ledger, number: int) -> bool:
+    """Whether ``keys rotate`` entered another key after the entry of that number."""
+    named = [numbered for numbered in ledger.entries if numbered.entry.kind == "key"]
+    before = next((n.entry.key_check for n in reversed(named) if n.number <= number), None)
+    return any(n.entry.rekeyed_run and n.entry.key_check != before for n in named if n.number > number)
 
 
 def _kept_by(store: Store, ledger: Ledger, version: str) -> tuple[LedgerEntry, str] | None:
