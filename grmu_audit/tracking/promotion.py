@@ -184,7 +184,8 @@ def resume(
     Raises:
         BreachError, InconclusiveError, IntegrityError: the requirements are no longer met, or the version was deleted; the
             promotion is then abandoned and the champion is the one before.  IntegrityError also when the alias was moved by hand.
-        InputError: it was begun with public keys, and none of them is given, or another policy is; it stays open.
+        InputError: it was begun with another policy than the one given, or with public keys none of which is given; or a policy
+            that the operator listed cannot be read (IntegrityError where it is pinned to another digest).  It stays open.
         EnvironmentFailure: the store cannot be reached; resume again.
     """
     ledger = read_ledger(store, name)
@@ -197,8 +198,9 @@ def resume(
         gone = IntegrityError(f"{name}/{step.entry.version} was deleted from the registry; its promotion is abandoned")
         _abandon(store, step, store.versions(name)[-1], gone, actor, now)
         raise gone from None
+    joined = requirements.joined(step.entry)
+    joined.require_readable()  # a mistake in what is stated now is no fault of the evidence, and abandons nothing
     try:
-        joined = requirements.joined(step.entry)
         evidence = joined.check(store, ledger, ref, now, step.entry.reopened or ())
         if evidence.sha256 != step.entry.audit_sha256:
             raise IntegrityError(f"{ref.label} was audited again since the promotion began: abandon it and promote again")

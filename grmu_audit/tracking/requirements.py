@@ -85,7 +85,8 @@ class Requirements:
         if policy and self.policy_sha256 not in (None, policy):
             raise InputError(
                 f"the {entry.kind} of {entry.model}/{entry.version} was begun with another --policy ({str(policy)[:16]}...) than"
-                f" the one given now ({str(self.policy_sha256)[:16]}...): give that one or none"
+                f" the one given now ({str(self.policy_sha256)[:16]}...): it stays open; resume it without --policy, or with the"
+                " policy of that SHA-256, which 'grmu-audit policy check' prints"
             )
         if keys and not any(key.keyid in keys for key in self.keys):
             raise InputError(
@@ -99,6 +100,17 @@ class Requirements:
             sign_off=self.sign_off or begun.get("sign_off") is True,
             without_forgetting_claim=entry.without_forgetting_claim or self.without_forgetting_claim,
         )
+
+    def require_readable(self) -> None:
+        """Return when every policy that the operator listed can be read, where only those count.
+
+        Raises:
+            InputError, IntegrityError: one cannot, or is not the one that it is pinned to; this says nothing of any evidence.
+        """
+        if self.listed_only:
+            from grmu_audit.policy.files import listed_policies  # loads pydantic
+
+            listed_policies()
 
     def check(
         self, store: Store, ledger: Ledger, ref: ModelRef, now: datetime | None = None, reopened: Sequence[str] = ()

@@ -20,6 +20,7 @@ CONTRADICTIONS = [
     (("gate",), "give exactly one of --model and --audit"),
     (("gate", "--model", "m", "--audit", "a.json"), "give exactly one of --model and --audit"),
     (("promote", "--model", "m", "--resume", "--reopen", "R-1"), "--reopen belongs to the promotion itself"),
+    (("promote", "--model", "m", "--resume", "--policy", "none.yaml"), "no policy file none.yaml"),
     (("evidence", "verify-model", "--public-key", "k.pub"), "give either --model, or --files with --signature"),
     (("evidence", "verify-model", "--public-key", "k.pub", "--files", "."), "give either --model, or --files with --signature"),
     (("keys", "rotate", "--model", "m/2"), "--model and --earlier-forget belong together"),

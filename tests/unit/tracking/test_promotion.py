@@ -11,9 +11,11 @@ from support.crashing_store import Crash, crashing
 from support.judged_audits import audited, policy, predictions, version
 from support.memory_store import MemoryStore
 
-from grmu_audit.errors import InconclusiveError, IntegrityError, NotFoundError
+from grmu_audit.errors import GrmuAuditError, InconclusiveError, InputError, IntegrityError, NotFoundError
+from grmu_audit.policy import policy_sha256
+from grmu_audit.policy.files import POLICIES_VARIABLE
 from grmu_audit.records import ModelRef
-from grmu_audit.tracking import Actor, Requirements, Store, promote, read_ledger, resume, rollback, verify
+from grmu_audit.tracking import NO_REQUIREMENTS, Actor, Requirements, Store, promote, read_ledger, resume, rollback, verify
 from grmu_audit.tracking.promotion import restore_alias
 
 ALICE = Actor("alice", "release 7")
@@ -61,10 +63,10 @@ def kinds(store: Store) -> list[str]:
     return [numbered.entry.kind for numbered in read_ledger(store, "m").entries if numbered.entry.kind != "audit"]
 
 
-def begun(store: MemoryStore, ref: ModelRef) -> None:
+def begun(store: MemoryStore, ref: ModelRef, required: Requirements = NO_REQUIREMENTS) -> None:
     """A promotion whose process died after its entry."""
     with pytest.raises(Crash):
-        promote(crashing(store, 1, after=True), ref, ALICE)
+        promote(crashing(store, 1, after=True), ref, ALICE, requirements=required)
     assert read_ledger(store, "m").state.open is not None
 
 
@@ -95,6 +97,33 @@ def test_a_promotion_of_a_version_that_was_deleted_meanwhile_is_abandoned(store:
     assert store.aliases("m") == {"champion": "1"}
     assert kinds(store)[-1] == "abandoned"
     assert promote(store, refs[2], ALICE).before == "1"
+
+
+def test_another_policy_than_the_one_it_was_begun_with_leaves_a_promotion_open(store: MemoryStore, refs: list[ModelRef]) -> None:
+    promote(store, refs[0], ALICE)
+    required, other = policy_sha256(policy()), policy_sha256(policy(0.4))
+    begun(store, refs[1], Requirements(policy_sha256=required))
+    said = rf"another --policy \({required[:16]}\.\.\.\) than .* \({other[:16]}\.\.\.\): it stays open; resume it without"
+    with pytest.raises(InputError, match=said) as caught:
+        resume(store, "m", ALICE, requirements=Requirements(policy_sha256=other))
+    assert int(caught.value.exit_code) == 2
+    assert kinds(store)[-1] == "promote"
+    assert store.aliases("m") == {"champion": "1"}
+    done = resume(store, "m", ALICE)
+    assert done is not None
+    assert store.aliases("m") == {"champion": "2"}
+
+
+@pytest.mark.parametrize("listed", ["no-such-policy", "default@" + "0" * 64, "default@0", "folder/none.yaml"])
+def test_a_listed_policy_that_cannot_be_read_leaves_a_promotion_open(
+    store: MemoryStore, refs: list[ModelRef], monkeypatch: pytest.MonkeyPatch, listed: str
+) -> None:
+    begun(store, refs[0])
+    monkeypatch.setenv(POLICIES_VARIABLE, listed)
+    with pytest.raises(GrmuAuditError, match="policy"):
+        resume(store, "m", ALICE, requirements=Requirements.read())
+    assert kinds(store)[-1] == "promote"
+    assert resume(store, "m", ALICE) is not None
 
 
 def test_a_resumption_that_another_process_ends_first_is_done(store: MemoryStore, refs: list[ModelRef]) -> None:
