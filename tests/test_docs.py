@@ -13,12 +13,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import click
 import pytest
+from packaging.version import Version
 from support.command_lines import parse
 
 import grmu_audit
@@ -75,6 +77,7 @@ def test_the_reference_of_the_names_is_written_from_their_docstrings() -> None:
     assert (DOCS / "api.md").read_text(encoding="utf-8") == api.page(), "make docs"
 
 
+@pytest.mark.skipif(Version(version("click")) < Version("8.5"), reason="earlier versions write usage lines in other words")
 def test_the_reference_of_the_commands_is_what_help_says() -> None:
     assert (DOCS / "commands.md").read_text(encoding="utf-8") == commands.page(), "make docs"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -49,14 +50,16 @@ def postgres(root: Path) -> Iterator[str]:
             if folder != Path("/tmp") and str(folder).startswith("/tmp/"):
                 folder.chmod(0o755)
         shutil.chown(root, account)
-    base = {"cwd": root, "user": account, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.run([programs / "initdb", "-D", data, "-U", "grmu", "--auth=trust", "-N"], check=True, **base)  # type: ignore[call-overload]
     command = [programs / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", root]
     tuning = ["fsync=off", "max_connections=200", "shared_buffers=32MB"]
-    process = subprocess.Popen([*command, *(part for one in tuning for part in ("-c", one))], **base)  # type: ignore[call-overload]
+    address = f"postgresql://grmu@127.0.0.1:{port}"
+    with (root / "log").open("ab") as log:
+        base = {"cwd": root, "user": account, "stdout": log, "stderr": log}
+        subprocess.run([programs / "initdb", "-D", data, "-U", "grmu", "--auth=trust", "-N"], check=True, **base)  # type: ignore[call-overload]
+        process = subprocess.Popen([*command, *(part for one in tuning for part in ("-c", one))], **base)  # type: ignore[call-overload]
     try:
-        _wait_for_port(port, process)
-        yield f"postgresql://grmu@127.0.0.1:{port}"
+        _wait_for_database(address, process, root / "log")
+        yield address
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(30)
@@ -128,11 +131,14 @@ def wait_until(url: str, process: subprocess.Popen[bytes], log: Path, seconds: i
     raise AssertionError(f"{url} did not answer within {seconds} seconds:\n{log.read_text()}")
 
 
-def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(120):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        assert process.poll() is None, "PostgreSQL did not start"
+def _wait_for_database(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Return when the server answers; that its port does is no proof, since another process may have taken it."""
+    import psycopg2
+
+    for _ in range(480):
+        assert process.poll() is None, f"PostgreSQL did not start:\n{log.read_text()[-2000:]}"
+        with contextlib.suppress(psycopg2.OperationalError):
+            psycopg2.connect(f"{address}/postgres").close()
+            return
         time.sleep(0.25)
-    raise AssertionError("PostgreSQL did not start within 30 seconds")
+    raise AssertionError(f"PostgreSQL did not start within 2 minutes:\n{log.read_text()[-2000:]}")

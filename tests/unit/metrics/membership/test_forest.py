@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import sklearn
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from packaging.version import Version
 from sklearn.ensemble import RandomForestClassifier
 
 from grmu_audit.metrics.membership import forest
@@ -48,6 +50,10 @@ def test_entropy_gives_the_same_forest_and_fewer_trees_a_prefix():
     assert np.array_equal(forest_probabilities(x, y, queries, seed=1, trees=20), oracle(x, y, queries, 1, trees=20))
 
 
+# the forest itself does not use scikit-learn's: it is the same with every version
+@pytest.mark.skipif(
+    Version(sklearn.__version__) < Version("1.8"), reason="before 1.8, scikit-learn splits between nearly equal values elsewhere"
+)
 @settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.sampled_from([0.0, 1e-8, 5e-8, 1e-7, 3e-7, 0.5, 0.50000003, 1.0, 2.0, 1e30, 1e300]), min_size=2, max_size=30),
