@@ -7,7 +7,6 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import click
 import pytest
@@ -93,7 +92,8 @@ def test_models_and_versions_are_completed(
 ) -> None:
     store = MemoryStore(tmp_path / "store")
     version(store, "faces", tmp_path / "v1")
-    monkeypatch.setattr("grmu_audit.cli.options.open_session", lambda ctx: SimpleNamespace(store=store))
+    # not "open_session": a command that is first imported here would keep the other function
+    monkeypatch.setattr("grmu_audit.workflows.session.Session.store", store)
     monkeypatch.setenv("_GRMU_AUDIT_COMPLETE", "bash_complete")
     for words, found in (("grmu-audit audit --model f", ["faces", "faces/1"]), ("grmu-audit verify --model f", ["faces"])):
         monkeypatch.setenv("COMP_WORDS", words)
