@@ -164,6 +164,8 @@ def _scaling_of_hugging_face(tree: Mapping[Any, Any]) -> dict[str, object]:
     again = std if tree.get("include_top") else np.ones_like(std)
     if not tree.get("do_normalize", True):
         mean, std = np.zeros_like(mean), np.ones_like(std)
+    if not factor > 0:
+        raise ValueError("rescale_factor must be above 0")
     # the published factor is 1 / 255 with 16 digits, whose product with 255 is not 1 to the last bit
     factor = 1.0 if np.isclose(factor, 1.0, rtol=1e-9) else factor
     return {"mean": ((offset + mean) / factor).tolist(), "std": (std * again / factor).tolist()}

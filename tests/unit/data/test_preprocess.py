@@ -170,6 +170,8 @@ def test_every_step_on_the_values_of_pixels_is_that_of_the_image_processor(tree:
         ),
         ({"crop_pct": 0, "input_size": [3, 224, 224]}, "a key that it needs is missing or has an impossible value"),
         ({"image_mean": [0.5, 0.5, 0.5], "size": 224}, "(KeyError: 'image_std'): correct the file"),
+        ({"image_mean": [0.5], "image_std": [0.5], "rescale_factor": 0}, "(ValueError: rescale_factor must be above 0)"),
+        ({"image_mean": [0.5], "image_std": [0.5], "rescale_factor": "x"}, "has an impossible value (ValueError"),
     ],
 )
 def test_impossible_ones_are_refused(tree: object, says: str) -> None:
