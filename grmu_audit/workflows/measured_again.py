@@ -88,7 +88,9 @@ def check_outputs(session: Session, ref: ModelRef, sample: int | None = None) ->
     stored = version_artifact(session.store, ref, PREDICTIONS) if session.has_key_of(ref) else None
     if stored is None:
         return 0
-    dataset, outputs = session.dataset_of(ref), from_parquet(stored)
+    lineages = Lineages(session.store)  # rows may be gone that a later version was created without
+    forgotten = frozenset[str]().union(*(lineages.forgotten(one) for one in session.store.versions(ref.name)))
+    dataset, outputs = session.dataset_of(ref, forgotten), from_parquet(stored)
     chosen = _drawn(np.arange(len(dataset), dtype=np.int64), sample)
     places = _places(session, dataset, outputs, ref)[chosen]
     what = f"{PREDICTIONS} of {ref.label}"

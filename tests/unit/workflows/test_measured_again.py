@@ -144,6 +144,20 @@ def test_a_sample_is_drawn_anew_each_time(old: tuple[Session, ModelRef, ModelRef
     assert check_outputs(session, ref, 10_000) == len(session.dataset_of(ref))
 
 
+def test_versions_of_before_a_request_are_compared_after_its_rows_were_deleted(
+    old: tuple[Session, ModelRef, ModelRef], tmp_path: Path
+) -> None:
+    session, base, ref = old
+    rows = len(session.dataset_of(base))
+    small_table(tmp_path / "data").delete(["r001", "r002", "r003"])
+    later = open_session(session.store, tmp_path)  # type: ignore[arg-type]
+    assert [check_outputs(later, one) for one in (base, ref)] == [rows - 3] * 2
+    small_table(tmp_path / "data").delete(["r001", "r002", "r003", "r004"])
+    later = open_session(session.store, tmp_path)  # type: ignore[arg-type]
+    with pytest.raises(IntegrityError, match="1 gone that no request of the lineage named"):
+        check_outputs(later, base)
+
+
 def test_an_infinite_logit_of_the_network_hides_no_other_difference(
     old: tuple[Session, ModelRef, ModelRef], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,7 +314,7 @@ def test_what_an_audit_after_a_rotation_says_is_compared_with_the_data(
     with pytest.raises(InconclusiveError, match="names no row by that key"):
         promote(session, "m/2")
     by_classes = DEMANDING.rules[0].model_copy(update={"metric": "TA", "within": (0.0, 1.0)})
-    audited(session.store, ref, [replace(table, logits=None)], DEMANDING.model_copy(update={"rules": [by_classes]}))
+    audited(session.store, ref, [replace(table, logits=None)], DEMANDING.model_copy(update={"rules": (by_classes,)}))
     with pytest.raises(InconclusiveError, match="has no logits"):
         promote(session, "m/2", requirements=Requirements(without_forgetting_claim="no logits"))
     assert "champion" not in session.store.aliases("m")
